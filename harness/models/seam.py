@@ -1,0 +1,57 @@
+"""The seam between the harness and whatever writes programs: one method.
+
+Implementations: `reference` (a benchmark's own solutions), `replay` (a samples file), `local` (transformers).
+A model knows nothing of tasks, tests or scores: prompts in, completions out, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.records import StopReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """One request for one completion. `seed` is that of this very sample, so that resuming changes nothing."""
+
+    task_id: str
+    sample_index: int
+    text: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationSettings:
+    """How to decode. `temperature` 0 means greedy; `stop` are strings at which a completion is cut, exclusive."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_new_tokens: int = 512
+    stop: tuple[str, ...] = ()
+    batch_size: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a model wrote for one prompt: text up to the stop, why it ended, and token counts."""
+
+    text: str
+    stop_reason: StopReason
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Model(Protocol):
+    """Writes completions.
+
+    `name` is what the user asked for, `digest` identifies the weights (or the file) by content.
+    """
+
+    name: str
+    digest: str
+
+    def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+        """Yield one completion per prompt, in order. Raises `ModelUnavailable` when the model fails."""
