@@ -67,13 +67,14 @@ class Limits:
 class Program:
     """Source text and the calls to make on it, in order.
 
-    `plan` is the JSON text of a list of operations (see `sandbox.guest.child`), UTF-8. Programs that share a plan
-    should share the object: a cell is sent each plan once. `interactive` keeps the process open for further
-    operations after the plan.
+    `plan` is the JSON text of a list of `operations` operations (see `sandbox.guest.child`), UTF-8. Programs that
+    share a plan should share the object: a cell is sent each plan once. `interactive` keeps the process open for
+    further operations after the plan.
     """
 
     source: str
     plan: bytes = b"[]"
+    operations: int = 0
     interactive: bool = False
 
 

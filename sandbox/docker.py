@@ -1,0 +1,229 @@
+"""Cell 1: a locked-down container per worker, through the Docker SDK.
+
+No network, read-only root, no capabilities but the three with which the guest switches a program to another user and
+kills it, no new privileges, a system-call allow-list, limits on processes and memory (swap included), no shared
+memory, one small tmpfs. Nothing of the host is mounted and the environment is ours. The container ends and is
+removed when its standard input closes, so a killed harness leaves none behind.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import tarfile
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import requests.exceptions
+from sandbox.contract import Limits, SandboxError, SandboxUnavailable
+from sandbox.guest.syscalls import ALLOWED
+from sandbox.images import build
+from sandbox.pool import Pool
+
+REPOSITORY = "harness-sandbox"
+LABEL = "harness.cell"
+GUEST_MEMORY = 64 << 20
+_ENGINE_SECONDS = 60
+_ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
+_FIX = (
+    "Start the Docker engine (Debian: `apt-get install docker.io`, then `dockerd &`), check that this user may use "
+    "it (`docker version`), or choose `--sandbox local`."
+)
+
+
+def connect() -> Any:
+    """Return a client of the engine that the environment names. Raises SandboxUnavailable when none answers."""
+    try:
+        client = docker.from_env(timeout=_ENGINE_SECONDS)
+        client.ping()
+    except _ERRORS as error:
+        raise SandboxUnavailable(f"no Docker engine answers: {error}. {_FIX}") from error
+    return client
+
+
+def open_pool(limits: Limits, workers: int, image: str = "auto", runtime: str | None = None) -> Pool:
+    """Return a pool of container cells. Raises SandboxUnavailable without an engine or image.
+
+    `image` is "auto", "registry", "host" (this machine's own Python) or the name of an image that has the guest.
+    `runtime` is handed to Docker, e.g. "runsc".
+    """
+    client = connect()
+    found = ensure_image(client, image)
+    return Pool(
+        name="docker",
+        image_digest=str(found.id),
+        open_channel=lambda: Container(client, str(found.id), limits, runtime),
+        workers=workers,
+    )
+
+
+def ensure_image(client: Any, image: str = "auto") -> Any:
+    """Return the engine's image of that kind, built first if it is not there. Raises SandboxUnavailable."""
+    ways: dict[str, tuple[str, Callable[[Any, str], None]]] = {
+        "registry": (f"{REPOSITORY}:registry-{build.guest_key(_dockerfile())}", _build_from_registry),
+        "host": (f"{REPOSITORY}:host-{build.host_key()}", _import_host),
+    }
+    chosen = list(ways.values()) if image == "auto" else [ways[image]] if image in ways else []
+    try:
+        for tag in [tag for tag, _ in chosen] or [image]:
+            try:
+                return client.images.get(tag)
+            except docker.errors.ImageNotFound:
+                continue
+        reasons = [] if chosen else [f"{image!r} is not there; `docker pull` it, or use auto, registry or host"]
+        for tag, make in chosen:
+            try:
+                make(client, tag)
+                return client.images.get(tag)
+            except (docker.errors.DockerException, SandboxUnavailable) as error:
+                reasons.append(str(error))
+    except _ERRORS as error:
+        raise SandboxUnavailable(f"the Docker engine stopped answering: {error}. {_FIX}") from error
+    raise SandboxUnavailable("no sandbox image: " + "; ".join(reasons))
+
+
+def _dockerfile() -> str:
+    return Path(build.__file__).with_name("Dockerfile").read_text()
+
+
+def _build_from_registry(client: Any, tag: str) -> None:
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        for name, content in {"Dockerfile": _dockerfile().encode(), **build.guest_files()}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    context.seek(0)
+    client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True)
+
+
+def _import_host(client: Any, tag: str) -> None:
+    repository, _, name = tag.partition(":")
+    root = build.host_root()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:  # the archive streams from a process of its own: 150 MB never stand in this one's memory
+        try:
+            os.close(reading)
+            with os.fdopen(writing, "wb") as sink, tarfile.open(fileobj=sink, mode="w|") as archive:
+                archive.add(root, arcname=".", filter=_as_root)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as source:
+        client.api.import_image_from_data(source, repository=repository, tag=name)
+    os.waitpid(child, 0)
+
+
+def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry
+
+
+def seccomp_profile() -> str:
+    """Return the engine's system-call profile: the guest's own allow-list, refused calls answer EPERM."""
+    rules: list[dict[str, Any]] = [{"names": sorted(set(ALLOWED) - {"clone"}), "action": "SCMP_ACT_ALLOW"}]
+    namespaces = {"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    rules.append({"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [namespaces]})
+    rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38})
+    return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules})
+
+
+class Container:
+    """One cell's container and the stream to its guest; see `sandbox.pool.Channel`."""
+
+    def __init__(self, client: Any, image: str, limits: Limits, runtime: str | None) -> None:
+        self._api = client.api
+        self._said: deque[bytes] = deque(maxlen=20)
+        self._pending = bytearray()
+        self._socket: socket.socket | None = None
+        self._id = ""
+        try:
+            self._id = self._create(image, limits, runtime)
+            stream = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            self._holder = self._api.attach_socket(self._id, params=stream)
+            self._socket = getattr(self._holder, "_sock", self._holder)
+            self._socket.settimeout(None)
+            self._api.start(self._id)
+        except _ERRORS as error:
+            self.kill()
+            raise SandboxError(f"the Docker engine could not start a cell: {error}. {_FIX}") from error
+
+    def _create(self, image: str, limits: Limits, runtime: str | None) -> str:
+        memory = limits.memory_bytes + GUEST_MEMORY
+        options = self._api.create_host_config(
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            cap_add=["SETUID", "SETGID", "KILL"],
+            security_opt=["no-new-privileges", f"seccomp={seccomp_profile()}"],
+            pids_limit=limits.processes + 8,
+            mem_limit=memory,
+            memswap_limit=memory,
+            ipc_mode="none",
+            tmpfs={build.WORK: f"rw,nosuid,nodev,noexec,mode=1777,size={limits.disk_bytes},nr_inodes=4096"},
+            log_config={"Type": "none", "Config": {}},
+            ulimits=[{"name": "core", "soft": 0, "hard": 0}],
+            auto_remove=True,
+            runtime=runtime,
+        )
+        config = json.dumps({"uid": build.USER_ID, "work": build.WORK})
+        created = self._api.create_container(
+            image,
+            [*build.COMMAND, config],
+            user="0:0",
+            hostname="cell",
+            working_dir="/",
+            environment=build.ENVIRONMENT,
+            stdin_open=True,
+            labels={LABEL: str(os.getpid())},
+            host_config=options,
+            use_config_proxy=False,
+        )
+        return str(created["Id"])
+
+    def write(self, data: bytes) -> None:
+        if self._socket is None:
+            raise OSError("closed")
+        self._socket.sendall(data)
+
+    def read(self) -> bytes:
+        """Return the guest's next bytes; what it writes to standard error is kept for a diagnosis."""
+        while self._socket is not None:
+            if len(self._pending) >= 8:
+                size = int.from_bytes(self._pending[4:8], "big")
+                if len(self._pending) >= 8 + size:
+                    stream, content = self._pending[0], bytes(self._pending[8 : 8 + size])
+                    del self._pending[: 8 + size]
+                    if stream == 1:
+                        return content
+                    self._said.append(content)
+                    continue
+            chunk = self._socket.recv(1 << 18)
+            if not chunk:
+                break
+            self._pending += chunk
+        return b""
+
+    def kill(self) -> None:
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        if self._id:
+            try:
+                self._api.remove_container(self._id, force=True)
+            except _ERRORS:  # removing itself already, or the engine is gone: then it ends with its standard input
+                pass
+
+    def diagnosis(self) -> str:
+        return b"".join(self._said).decode("utf-8", "replace")[-2000:].strip()
