@@ -73,7 +73,9 @@ def section(context: click.Context) -> str:
     """Return one command's part of the page."""
     command = context.command
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    lines = [f"## {context.command_path}", "", "```", usage, "```", "", prose(command.help or "")]
+    lines = [f"## {context.command_path}", "", "```", usage, "```"]
+    if command.help:
+        lines += ["", prose(command.help)]
     options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
     if options:
         lines += ["", "| option | meaning | default |", "|---|---|---|"]

@@ -87,16 +87,9 @@ def test_relative_links_lead_somewhere(readme: str) -> None:
 
 
 def test_a_tree_is_read_by_indentation() -> None:
-    drawn = (
-        "README.md\nsandbox/   run\n  guest/   inside\n    child.py\n  pool.py\nharness/\n  records.py  rows"
-    )
-    paths = ["README.md", "sandbox/", "sandbox/guest/", "sandbox/guest/child.py"]
-    assert list(tree_entries(drawn.splitlines())) == [
-        *paths,
-        "sandbox/pool.py",
-        "harness/",
-        "harness/records.py",
-    ]
+    drawn = ["README.md", "sandbox/   run", "  guest/    inside", "    child.py", "  pool.py", "docs/"]
+    paths = ["README.md", "sandbox/", "sandbox/guest/", "sandbox/guest/child.py", "sandbox/pool.py", "docs/"]
+    assert list(tree_entries(drawn)) == paths
     assert list(tree_entries(["├── sandbox/    run", "│   └── guest/"])) == ["sandbox/", "sandbox/guest/"]
 
 
