@@ -1,0 +1,143 @@
+"""A transformers checkpoint on disk: find it by name, see that it is whole, and name it by its content.
+
+Covers what can be said without loading anything, so nothing here needs torch. Loading and decoding are in `local`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from harness.errors import MissingDependency, ModelUnavailable, UsageError
+
+INSTALL = "pip install 'code-harness[hf]'"
+
+# What a checkpoint is made of. A folder holds more (optimizer state, read-me files, other frameworks' weights), and
+# none of that may change the digest.
+_PARTS = frozenset({".bin", ".jinja", ".json", ".model", ".py", ".safetensors", ".tiktoken", ".txt"})
+_LEFT_BY_TRAINING = frozenset({"optimizer.bin", "scheduler.bin", "trainer_state.json", "training_args.bin"})
+_TOKENIZER_NAMES = frozenset({"tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt"})
+_TOKENIZER_SUFFIXES = frozenset({".model", ".tiktoken"})
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A whole checkpoint: its folder, and the commit that the hub resolved an id to (None for a user's folder)."""
+
+    folder: Path
+    commit: str | None = None
+
+
+def required(package: str) -> Any:
+    """Import an optional package. Raises `MissingDependency` with the command that installs it."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise MissingDependency(f"a local model needs the package {package} ({error}): {INSTALL}") from error
+
+
+def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
+    """Find the checkpoint that `name` means: a folder, else `org/name` or `org/name@revision` on the hub.
+
+    Raises `UsageError` when the name cannot mean a checkpoint or its folder is not whole, `ModelUnavailable` when an id
+    can be neither fetched nor found in the hub's local cache.
+    """
+    if _is_folder(name):
+        if revision is not None:
+            raise UsageError(f"{name} is a folder and has no revision {revision!r}: leave the revision out")
+        _see_that_it_is_whole(Path(name), name)
+        return Checkpoint(folder=Path(name))
+    repository, marker, in_name = name.partition("@")
+    if _REPOSITORY.fullmatch(repository) is None or (marker and not in_name):
+        raise UsageError(
+            f"no model {name!r}: it is no folder on this machine, and an id reads org/name or org/name@revision"
+        )
+    if in_name and revision not in (None, in_name):
+        raise UsageError(f"{name} and the revision {revision!r} disagree: give one of them")
+    folder = _fetch(repository, in_name or revision)
+    _see_that_it_is_whole(folder, name)
+    return Checkpoint(folder=folder, commit=folder.name)
+
+
+def digest_of(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of a checkpoint's configuration, weights and tokenizer.
+
+    Only the top level counts, in order of name; `.bin` weights do not where there are safetensors, because
+    transformers does not read them then. Raises `ModelUnavailable` when a file cannot be read.
+    """
+    whole = hashlib.sha256()
+    try:
+        for path in _parts(folder):
+            with path.open("rb") as file:
+                whole.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    except OSError as error:
+        raise ModelUnavailable(f"{folder}: {error.strerror}: {error.filename}") from error
+    return whole.hexdigest()
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # longer than a name can be
+        return False
+
+
+def _parts(folder: Path) -> list[Path]:
+    files = [
+        path
+        for path in folder.iterdir()
+        if path.suffix in _PARTS and path.name not in _LEFT_BY_TRAINING and path.is_file()
+    ]
+    if any(path.suffix == ".safetensors" for path in files):
+        files = [path for path in files if path.suffix != ".bin"]
+    return sorted(files, key=lambda path: path.name)
+
+
+def _see_that_it_is_whole(folder: Path, name: str) -> None:
+    """Raise `UsageError` where transformers' own message would name a class and no fix."""
+    names = {path.name for path in _parts(folder)}
+    suffixes = {Path(part).suffix for part in names}
+    if "config.json" not in names:
+        if "adapter_config.json" in names:
+            raise UsageError(
+                f"{name} holds a PEFT adapter and no model: merge it into its base model (`merge_and_unload`) and save that"
+            )
+        raise UsageError(
+            f"{name} is no transformers checkpoint, it has no config.json: `model.save_pretrained` writes one"
+        )
+    if not suffixes & {".safetensors", ".bin"}:
+        raise UsageError(f"{name} has a config.json but no weights (*.safetensors or *.bin): copy them there too")
+    if not (names & _TOKENIZER_NAMES or suffixes & _TOKENIZER_SUFFIXES):
+        raise UsageError(f"{name} has no tokenizer: save it beside the weights with `tokenizer.save_pretrained`")
+
+
+def _fetch(repository: str, revision: str | None) -> Path:
+    """Return the hub's local snapshot folder, downloaded where needed and possible."""
+    hub = required("huggingface_hub")
+    http_error = import_module("huggingface_hub.errors").HTTPError  # of whichever client this version speaks with
+    patterns = [f"*{suffix}" for suffix in sorted(_PARTS - {".bin"})]
+    try:
+        folder = _snapshot(hub, repository, revision, patterns)
+        if not any(folder.glob("*.safetensors")):
+            folder = _snapshot(hub, repository, revision, [*patterns, "*.bin"])
+    except (OSError, ValueError, http_error) as error:
+        raise ModelUnavailable(
+            f"{repository}{'@' + revision if revision else ''} is no folder here and could not be fetched from the hub"
+            f" ({first_line(error)}). On a machine without network give the path of a checkpoint folder; for a private"
+            " or gated model set HF_TOKEN"
+        ) from error
+    return folder
+
+
+def _snapshot(hub: Any, repository: str, revision: str | None, patterns: list[str]) -> Path:
+    return Path(hub.snapshot_download(repository, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text that says something, for a message of one line."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,271 @@
+"""Models that transformers runs in this process: a checkpoint folder or a hub id, on the CPU or one GPU.
+
+Covers loading, batching and error messages; finding a checkpoint is in `checkpoint`, decoding a batch in `decoding`.
+torch and transformers are imported inside functions only, so that the harness starts without them.
+
+What is repeatable: a sample depends on its prompt, its seed and the settings. Neighbours in a batch change its logits
+only by rounding, which can flip a near-tie between two tokens: seldom in float32, now and then in bfloat16. Where that
+matters, use a batch size of 1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from harness.errors import ModelUnavailable, UsageError
+from harness.models.checkpoint import digest_of, find_checkpoint, first_line, required
+from harness.models.decoding import Chooser, StopLookout, finish
+from harness.models.seam import Completion, GenerationSettings, Prompt
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+# Batches per window: rows of like length share a batch, and completions still come out soon and in order.
+_BATCHES_IN_WINDOW = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """How a model runs: what its numbers depend on beside the weights, and its window (None: no limit known)."""
+
+    dtype: str
+    device: str
+    context_tokens: int | None
+    commit: str | None  # of an id on the hub
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """One row of a batch to be: its place in the order asked for, the prompt's tokens, and how many may follow."""
+
+    place: int
+    tokens: list[int]
+    limit: int
+    seed: int
+
+
+class LocalModel:
+    """A causal language model that runs here, through transformers. Make one with `LocalModel.load`."""
+
+    def __init__(self, *, name: str, digest: str, runtime: Runtime, model: Any, tokenizer: Any) -> None:
+        from transformers import GenerationConfig
+
+        self.name = name
+        self.digest = digest
+        self.runtime = runtime
+        self._model = model
+        self._tokenizer = tokenizer
+        self._end_tokens = _end_tokens(model, tokenizer)
+        pad = tokenizer.pad_token_id
+        self._pad = pad if pad is not None else min(self._end_tokens, default=0)
+        # A checkpoint's own sampling defaults (temperature, top-k, penalties, ...) would creep into every call.
+        model.generation_config = GenerationConfig()
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        *,
+        dtype: str = "auto",
+        device: str = "auto",
+        trust_remote_code: bool = False,
+        revision: str | None = None,
+    ) -> LocalModel:
+        """Load a checkpoint: a folder, `org/name` or `org/name@revision`.
+
+        `dtype` is one of `DTYPES` (auto: the checkpoint's own on a GPU, float32 on a CPU), `device` a name of torch's
+        (auto: cuda where there is one). Raises `MissingDependency` without the packages, `UsageError` for a name or
+        option that cannot work, `ModelUnavailable` when the checkpoint cannot be fetched or loaded.
+        """
+        for package in ("torch", "transformers", "accelerate"):
+            required(package)
+        checkpoint = find_checkpoint(name, revision)
+        place = _torch_device(device)
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and our forks do not mix
+        model, tokenizer = _load(
+            str(checkpoint.folder), name=name, dtype=_torch_dtype(dtype, place), place=place, trust=trust_remote_code
+        )
+        runtime = Runtime(
+            dtype=str(model.dtype).removeprefix("torch."),
+            device=str(place),
+            context_tokens=getattr(model.config.get_text_config(), "max_position_embeddings", None),
+            commit=checkpoint.commit,
+        )
+        digest = digest_of(checkpoint.folder)
+        return cls(name=name, digest=digest, runtime=runtime, model=model, tokenizer=tokenizer)
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the packages that a sample depends on."""
+        return {package: version(package) for package in ("torch", "transformers", "tokenizers")}
+
+    def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+        """Yield one completion per prompt, in order, a window of some batches at a time.
+
+        A prompt that leaves less room than `max_new_tokens` gets what room there is. Raises `UsageError` before any
+        work when a prompt leaves none or a setting makes no sense, `ModelUnavailable` when the model fails.
+        """
+        _see_that_they_make_sense(settings)
+        requests = self._requests(prompts, settings.max_new_tokens)
+        window = settings.batch_size * _BATCHES_IN_WINDOW
+        for start in range(0, len(requests), window):
+            completed: dict[int, Completion] = {}
+            for batch in _batches(requests[start : start + window], settings.batch_size):
+                completions = self._complete(batch, settings)
+                completed.update(zip((row.place for row in batch), completions, strict=True))
+            for place in sorted(completed):
+                yield completed[place]
+
+    def _requests(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[_Request]:
+        tokens_of: dict[str, list[int]] = {}  # n samples of a task share their prompt
+        requests = []
+        for place, prompt in enumerate(prompts):
+            if prompt.text not in tokens_of:
+                tokens_of[prompt.text] = self._tokens(prompt)
+            tokens = tokens_of[prompt.text]
+            context = self.runtime.context_tokens
+            limit = max_new_tokens if context is None else min(max_new_tokens, context - len(tokens))
+            if limit < 1:
+                raise UsageError(
+                    f"{prompt.task_id}: the prompt has {len(tokens)} tokens, and the context of {self.name} holds"
+                    f" {context}: there is no room for an answer. Leave the task out or take a model with more"
+                )
+            requests.append(_Request(place=place, tokens=tokens, limit=limit, seed=prompt.seed))
+        return requests
+
+    def _tokens(self, prompt: Prompt) -> list[int]:
+        try:
+            prompt.text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{prompt.task_id}: the prompt is not valid Unicode ({error.reason})") from error
+        tokens: list[int] = self._tokenizer(prompt.text, verbose=False)["input_ids"]
+        start = self._tokenizer.bos_token_id
+        return tokens or [self._pad if start is None else start]  # a model must be given something to continue
+
+    def _complete(self, batch: list[_Request], settings: GenerationSettings) -> list[Completion]:
+        """Decode one batch, whose rows all have the same limit."""
+        import torch
+        from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+        prompts = [row.tokens for row in batch]
+        width = max(len(tokens) for tokens in prompts)
+        # On the left: the first new token has to stand right behind the prompt.
+        padded = [[self._pad] * (width - len(tokens)) + tokens for tokens in prompts]
+        mask = [[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in prompts]
+        chooser = Chooser([row.seed for row in batch], settings.temperature, settings.top_p)
+        lookout = StopLookout(self._tokenizer, prompts, settings.stop)
+        try:
+            rows = self._model.generate(
+                input_ids=torch.tensor(padded, device=self._model.device),
+                attention_mask=torch.tensor(mask, device=self._model.device),
+                generation_config=GenerationConfig(
+                    max_new_tokens=batch[0].limit,
+                    do_sample=False,
+                    pad_token_id=self._pad,
+                    eos_token_id=sorted(self._end_tokens) or None,
+                ),
+                logits_processor=LogitsProcessorList([chooser]),
+                stopping_criteria=StoppingCriteriaList([lookout]),
+            )
+        except torch.OutOfMemoryError as error:
+            raise ModelUnavailable(
+                f"{self.name} ran out of memory on {self.runtime.device} with {len(batch)} prompts at once:"
+                " use a smaller --batch-size"
+            ) from error
+        except RuntimeError as error:
+            raise ModelUnavailable(f"{self.name} failed while generating: {first_line(error)}") from error
+        return [
+            finish(self._tokenizer, request.tokens, row[width:], self._end_tokens, settings.stop)
+            for request, row in zip(batch, rows.tolist(), strict=True)
+        ]
+
+
+def _batches(requests: list[_Request], size: int) -> Iterator[list[_Request]]:
+    """Group rows of like length, the longest first. A batch has one limit.
+
+    Limits differ only near the end of the context. There, a batch runs on until its slowest row is done, which would
+    push its longer rows beyond the last position that the model knows.
+    """
+    batch: list[_Request] = []
+    for request in sorted(requests, key=lambda row: (row.limit, -len(row.tokens), row.place)):
+        if batch and (len(batch) == size or request.limit != batch[0].limit):
+            yield batch
+            batch = []
+        batch.append(request)
+    if batch:
+        yield batch
+
+
+def _see_that_they_make_sense(settings: GenerationSettings) -> None:
+    wanted = {
+        "temperature of 0 or more": settings.temperature >= 0,
+        "top_p above 0 and up to 1": 0 < settings.top_p <= 1,
+        "max_new_tokens of 1 or more": settings.max_new_tokens >= 1,
+        "batch_size of 1 or more": settings.batch_size >= 1,
+        "stop strings that are not empty": "" not in settings.stop,
+    }
+    for rule, holds in wanted.items():
+        if not holds:
+            raise UsageError(f"generating needs a {rule}, not {settings}")
+
+
+def _torch_device(device: str) -> Any:
+    import torch
+
+    try:
+        place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    except RuntimeError:
+        place = torch.device("meta")
+    if place.type not in ("cpu", "cuda", "mps", "xpu"):
+        raise UsageError(f"no device {device!r}: use auto, cpu, cuda, cuda:1, mps, ...")
+    if place.type != "cuda":
+        return place
+    if (place.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"no device {device!r}: torch sees {torch.cuda.device_count()} CUDA devices here")
+    return torch.device("cuda", place.index or 0)
+
+
+def _torch_dtype(dtype: str, place: Any) -> Any:
+    import torch
+
+    if dtype not in DTYPES:
+        raise UsageError(f"no dtype {dtype!r}: use one of {', '.join(DTYPES)}")
+    if dtype == "auto":
+        return torch.float32 if place.type == "cpu" else "auto"
+    return getattr(torch, dtype)
+
+
+def _load(folder: str, *, name: str, dtype: Any, place: Any, trust: bool) -> tuple[Any, Any]:
+    """Return model and tokenizer, the weights all there and on `place`."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=trust)
+        model, notes = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, device_map={"": place}, trust_remote_code=trust, output_loading_info=True
+        )
+    except ImportError as error:
+        raise ModelUnavailable(f"{name} needs a package that is not installed: {first_line(error)}") from error
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if "trust_remote_code" in str(error):
+            raise UsageError(f"{name} brings its own code: read it, then allow it with --trust-remote-code") from error
+        raise ModelUnavailable(f"{name} cannot be loaded: {first_line(error)}") from error
+    missing = sorted(notes["missing_keys"])
+    if missing:  # transformers fills them with random numbers and goes on
+        raise ModelUnavailable(f"{name} is not whole: its weights lack {len(missing)} tensors, {missing[0]} among them")
+    return model.eval(), tokenizer
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Return every token that ends a text by the checkpoint's generation settings, configuration or tokenizer."""
+    named: list[Any] = []
+    for owner in (model.generation_config, model.config.get_text_config(), tokenizer):
+        tokens = getattr(owner, "eos_token_id", None)
+        named.extend(tokens if isinstance(tokens, list | tuple) else [tokens])
+    return frozenset(token for token in named if isinstance(token, int) and token >= 0)
