@@ -1,0 +1,49 @@
+"""The benchmarks by name, each a function that reads its file; or a task file of one's own.
+
+To add one: write its family file beside these and name its loader in `LOADERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from harness.benchmarks import custom, data, evalplus, humaneval, mbpp
+from harness.errors import UsageError
+from harness.records import Benchmark
+
+__all__ = ["LOADERS", "load_benchmark", "names"]
+
+LOADERS: Mapping[str, Callable[[], Benchmark]] = {
+    "humaneval": humaneval.load,
+    "humaneval+": evalplus.load_humaneval_plus,
+    "humaneval+mini": evalplus.load_humaneval_plus_mini,
+    "mbpp": mbpp.load,
+    "mbpp-sanitized": mbpp.load_sanitized,
+    "mbpp+": evalplus.load_mbpp_plus,
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names that `load_benchmark` knows, in the order in which to list them."""
+    return tuple(LOADERS)
+
+
+def load_benchmark(name_or_path: str) -> Benchmark:
+    """Read the named benchmark, or the task file (.jsonl, .jsonl.gz) at the path.
+
+    Raises `UsageError` for a name that does not exist, `DataMissing` when a file is not on this machine,
+    `SamplesError` when it is malformed, `MissingDependency` when a package is needed.
+    """
+    if loader := LOADERS.get(name_or_path):
+        return loader()
+    if name_or_path.endswith((".jsonl", ".jsonl.gz")):
+        return custom.load(Path(name_or_path), reserved=LOADERS)
+    import difflib  # only for this message
+
+    close = difflib.get_close_matches(name_or_path.lower(), LOADERS, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise UsageError(
+        f"there is no benchmark {data.shown(name_or_path)}.{hint} "
+        f"There are: {', '.join(LOADERS)}, or a task file of your own (.jsonl, .jsonl.gz)."
+    )
