@@ -6,6 +6,7 @@ with the step that produces it. Every record is frozen, and `to_json` / `from_js
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -240,11 +241,11 @@ class RunConfig:
     not_promised: tuple[str, ...] = ()
 
 
-def to_json(record: object) -> bytes:
-    """Return the record as one line of UTF-8 JSON without a newline."""
-    return msgspec.json.encode(record)
+def to_json(record: object) -> str:
+    """Return the record as one line of ASCII JSON without a newline; lone surrogates in texts survive."""
+    return json.dumps(msgspec.to_builtins(record), separators=(",", ":"))
 
 
 def from_json(record_type: type[Record], line: bytes | str) -> Record:
-    """Read a record back. Raises `msgspec.ValidationError` or `msgspec.DecodeError` when it does not fit."""
-    return msgspec.json.decode(line, type=record_type)
+    """Read a record back. Raises ValueError (`msgspec.ValidationError` is one) when it does not fit."""
+    return msgspec.convert(json.loads(line), record_type)

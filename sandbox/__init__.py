@@ -11,15 +11,25 @@ from sandbox.contract import (
     Session,
     Status,
 )
+from sandbox.guest.codec import CodecError, Decoder, Encoder, Opaque, dumps, loads
+from sandbox.select import NAMES, open_sandbox
 
 __all__ = [
+    "NAMES",
     "CellLost",
+    "CodecError",
+    "Decoder",
+    "Encoder",
     "Execution",
     "Limits",
+    "Opaque",
     "Program",
     "Sandbox",
     "SandboxError",
     "SandboxUnavailable",
     "Session",
     "Status",
+    "dumps",
+    "loads",
+    "open_sandbox",
 ]

@@ -114,6 +114,10 @@ class Sandbox(Protocol):
     image_digest: str
     not_promised: tuple[str, ...]
 
+    @property
+    def capacity(self) -> int:
+        """How many programs can be in flight at once."""
+
     def start(self, program: Program, limits: Limits) -> AbstractContextManager[Session]:
         """Run a program in the next free cell. Raises `SandboxError` when the machine fails."""
 

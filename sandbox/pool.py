@@ -244,9 +244,12 @@ class _Slot:
         self._open_channel = open_channel
         self._lock = threading.Lock()
         self._cell: Cell | None = None
+        self._closed = False
 
     def cell(self) -> Cell:
         with self._lock:
+            if self._closed:
+                raise SandboxError("the sandbox is closed")
             if self._cell is None or self._cell.lost:
                 if self._cell is not None:
                     _log.info("replacing a cell: %s", self._cell.lost)
@@ -259,6 +262,7 @@ class _Slot:
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             if self._cell is not None:
                 self._cell.abandon("closed")
                 self._cell = None

@@ -20,7 +20,7 @@ INSTALL = "pip install 'code-harness[hf]'"
 # none of that may change the digest.
 _PARTS = frozenset({".bin", ".jinja", ".json", ".model", ".py", ".safetensors", ".tiktoken", ".txt"})
 _LEFT_BY_TRAINING = frozenset({"optimizer.bin", "scheduler.bin", "trainer_state.json", "training_args.bin"})
-_TOKENIZER_NAMES = frozenset({"tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt"})
+_TOKENIZER_NAMES = frozenset({"tokenizer.json", "vocab.json", "vocab.txt"})
 _TOKENIZER_SUFFIXES = frozenset({".model", ".tiktoken"})
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -105,14 +105,15 @@ def _see_that_it_is_whole(folder: Path, name: str) -> None:
     if "config.json" not in names:
         if "adapter_config.json" in names:
             raise UsageError(
-                f"{name} holds a PEFT adapter and no model: merge it into its base model (`merge_and_unload`) and save that"
+                f"{name} is a PEFT adapter and no model: merge it into its base model (`merge_and_unload`), save that"
             )
         raise UsageError(
             f"{name} is no transformers checkpoint, it has no config.json: `model.save_pretrained` writes one"
         )
     if not suffixes & {".safetensors", ".bin"}:
         raise UsageError(f"{name} has a config.json but no weights (*.safetensors or *.bin): copy them there too")
-    if not (names & _TOKENIZER_NAMES or suffixes & _TOKENIZER_SUFFIXES):
+    has_own_code = any(part.startswith("tokenization") for part in names)
+    if not (names & _TOKENIZER_NAMES or suffixes & _TOKENIZER_SUFFIXES or has_own_code):
         raise UsageError(f"{name} has no tokenizer: save it beside the weights with `tokenizer.save_pretrained`")
 
 

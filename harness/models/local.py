@@ -1,6 +1,6 @@
 """Models that transformers runs in this process: a checkpoint folder or a hub id, on the CPU or one GPU.
 
-Covers loading, batching and error messages; finding a checkpoint is in `checkpoint`, decoding a batch in `decoding`.
+Covers prompts, batches and their order; `checkpoint` finds a model, `loading` loads it, `decoding` decodes a batch.
 torch and transformers are imported inside functions only, so that the harness starts without them.
 
 What is repeatable: a sample depends on its prompt, its seed and the settings. Neighbours in a batch change its logits
@@ -10,8 +10,6 @@ matters, use a batch size of 1.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,9 +18,9 @@ from typing import Any
 from harness.errors import ModelUnavailable, UsageError
 from harness.models.checkpoint import digest_of, find_checkpoint, first_line, required
 from harness.models.decoding import Chooser, StopLookout, finish
+from harness.models.loading import load_weights
 from harness.models.seam import Completion, GenerationSettings, Prompt
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 # Batches per window: rows of like length share a batch, and completions still come out soon and in order.
 _BATCHES_IN_WINDOW = 4
 
@@ -83,19 +81,15 @@ class LocalModel:
         for package in ("torch", "transformers", "accelerate"):
             required(package)
         checkpoint = find_checkpoint(name, revision)
-        place = _torch_device(device)
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and our forks do not mix
-        model, tokenizer = _load(
-            str(checkpoint.folder), name=name, dtype=_torch_dtype(dtype, place), place=place, trust=trust_remote_code
-        )
+        loaded = load_weights(str(checkpoint.folder), name, dtype=dtype, device=device, trust=trust_remote_code)
         runtime = Runtime(
-            dtype=str(model.dtype).removeprefix("torch."),
-            device=str(place),
-            context_tokens=getattr(model.config.get_text_config(), "max_position_embeddings", None),
+            dtype=str(loaded.model.dtype).removeprefix("torch."),
+            device=loaded.device,
+            context_tokens=getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None),
             commit=checkpoint.commit,
         )
         digest = digest_of(checkpoint.folder)
-        return cls(name=name, digest=digest, runtime=runtime, model=model, tokenizer=tokenizer)
+        return cls(name=name, digest=digest, runtime=runtime, model=loaded.model, tokenizer=loaded.tokenizer)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the packages that a sample depends on."""
@@ -209,57 +203,6 @@ def _see_that_they_make_sense(settings: GenerationSettings) -> None:
     for rule, holds in wanted.items():
         if not holds:
             raise UsageError(f"generating needs a {rule}, not {settings}")
-
-
-def _torch_device(device: str) -> Any:
-    import torch
-
-    try:
-        place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    except RuntimeError:
-        place = torch.device("meta")
-    if place.type not in ("cpu", "cuda", "mps", "xpu"):
-        raise UsageError(f"no device {device!r}: use auto, cpu, cuda, cuda:1, mps, ...")
-    if place.type != "cuda":
-        return place
-    if (place.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"no device {device!r}: torch sees {torch.cuda.device_count()} CUDA devices here")
-    return torch.device("cuda", place.index or 0)
-
-
-def _torch_dtype(dtype: str, place: Any) -> Any:
-    import torch
-
-    if dtype not in DTYPES:
-        raise UsageError(f"no dtype {dtype!r}: use one of {', '.join(DTYPES)}")
-    if dtype == "auto":
-        return torch.float32 if place.type == "cpu" else "auto"
-    return getattr(torch, dtype)
-
-
-def _load(folder: str, *, name: str, dtype: Any, place: Any, trust: bool) -> tuple[Any, Any]:
-    """Return model and tokenizer, the weights all there and on `place`."""
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
-
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=trust)
-        model, notes = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, device_map={"": place}, trust_remote_code=trust, output_loading_info=True
-        )
-    except ImportError as error:
-        raise ModelUnavailable(f"{name} needs a package that is not installed: {first_line(error)}") from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        if "trust_remote_code" in str(error):
-            raise UsageError(f"{name} brings its own code: read it, then allow it with --trust-remote-code") from error
-        raise ModelUnavailable(f"{name} cannot be loaded: {first_line(error)}") from error
-    missing = sorted(notes["missing_keys"])
-    if missing:  # transformers fills them with random numbers and goes on
-        raise ModelUnavailable(f"{name} is not whole: its weights lack {len(missing)} tensors, {missing[0]} among them")
-    return model.eval(), tokenizer
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -15,6 +15,7 @@ import operator
 import os
 import random
 import sys
+import time
 import types
 from typing import Any
 
@@ -128,8 +129,16 @@ def _call(function: Any, /, *arguments: Any, **keywords: Any) -> Any:
     return function(*arguments, **keywords)
 
 
+def _timed(function: Any, /, *arguments: Any, **keywords: Any) -> tuple[Any, float]:
+    """Call and say how much CPU time it took; for programs that are trusted to say so."""
+    start = time.process_time()
+    value = function(*arguments, **keywords)
+    return value, time.process_time() - start
+
+
 _VERBS: dict[str, Any] = {
     "call": _call,
+    "timed": _timed,
     "get": getattr,
     "set": setattr,
     "item": operator.getitem,

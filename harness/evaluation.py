@@ -1,0 +1,205 @@
+"""The main path: tasks -> samples -> verdicts -> report. The only concurrency of the harness is here.
+
+Samples are judged while more are being read or written; each verdict is on disk before the next is counted. What is
+already in the run folder is not done again, so a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import platform
+import queue
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness.benchmarks import load_benchmark
+from harness.errors import UsageError
+from harness.judge import EvalPlusRule, Judge
+from harness.progress import NoProgress, Progress
+from harness.records import Benchmark, Report, RunConfig, Sample, Task, Verdict
+from harness.report import Tally, build_report
+from harness.sources import Decoding, ModelOptions, Source, open_source
+from harness.store import RunFolder
+from sandbox import Limits, Sandbox, open_sandbox
+
+_AHEAD = 8  # samples in hand per program in flight, so that no cell waits for the reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalConfig:
+    """What `harness eval` was asked for. One of `model` and `samples` is set. `limit` takes the first tasks only."""
+
+    tasks: tuple[str, ...]
+    out: Path
+    model: str | None = None
+    samples: Path | None = None
+    decoding: Decoding = field(default_factory=Decoding)
+    options: ModelOptions = field(default_factory=ModelOptions)
+    limit: int | None = None
+    partial: bool = False
+    resume: bool = True
+    sandbox: str = "auto"
+    workers: int = 2
+    limits: Limits = field(default_factory=Limits)
+    rule: EvalPlusRule = field(default_factory=EvalPlusRule)
+    image: str = "auto"
+    runtime: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.model is None) == (self.samples is None):
+            raise UsageError("give either a model (--model) or a samples file (--samples), and not both")
+        if not self.tasks or len(set(self.tasks)) != len(self.tasks):
+            raise UsageError("name at least one benchmark in --tasks, and each only once")
+        if self.samples is not None and len(self.tasks) > 1:
+            raise UsageError("a samples file belongs to one benchmark: name one in --tasks")
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit {self.limit}: at least 1")
+        if self.workers < 1:
+            raise UsageError(f"--workers {self.workers}: at least 1")
+
+
+def evaluate(config: EvalConfig, progress: Progress | None = None) -> list[Report]:
+    """Evaluate a model or samples file on each benchmark and return the reports, in the order of `config.tasks`.
+
+    Each benchmark's run folder is `config.out`, or a folder in it named after the benchmark where there are several.
+    Raises UsageError for what the user can mend, SandboxError when the machine can run nothing any more.
+    """
+    benchmarks = [load_benchmark(name) for name in config.tasks]
+    # Everything that can be wrong with the request is found before the sandbox is opened.
+    sources = [open_source(config.model, config.samples, benchmark, _chosen(benchmark, config), config.decoding,
+                           config.options, config.partial) for benchmark in benchmarks]
+    with closing(open_sandbox(config.sandbox, config.limits, config.workers, config.image, config.runtime)) as sandbox:
+        reports = []
+        for benchmark, source in zip(benchmarks, sources, strict=True):
+            folder = config.out if len(benchmarks) == 1 else config.out / benchmark.name
+            run = resolve(config, benchmark, source, sandbox)
+            with RunFolder(folder, run, config.resume) as store:
+                judge = Judge(sandbox, config.limits, config.rule)
+                reports.append(_run(store, run, benchmark, source, judge, sandbox.capacity, progress or NoProgress()))
+        return reports
+
+
+def _chosen(benchmark: Benchmark, config: EvalConfig) -> tuple[Task, ...]:
+    return benchmark.tasks[: config.limit]
+
+
+def resolve(config: EvalConfig, benchmark: Benchmark, source: Source, sandbox: Sandbox) -> RunConfig:
+    """Return the run's configuration with nothing left open."""
+    return RunConfig(
+        benchmark=benchmark.name,
+        dataset_digest=benchmark.digest,
+        dataset_source=benchmark.source,
+        model=source.name,
+        model_digest=source.digest,
+        backend=source.backend,
+        protocol=source.protocol,
+        n_samples=source.decoding.n_samples,
+        temperature=source.decoding.temperature,
+        top_p=source.decoding.top_p,
+        max_new_tokens=source.decoding.max_new_tokens,
+        stop=source.stop,
+        seed=source.decoding.seed,
+        task_ids=tuple(task.task_id for task in _chosen(benchmark, config)),
+        partial=config.partial,
+        sandbox=sandbox.name,
+        image_digest=sandbox.image_digest,
+        cpu_seconds=config.limits.cpu_seconds,
+        wall_seconds=config.limits.wall_seconds,
+        memory_bytes=config.limits.memory_bytes,
+        call_cpu_seconds=config.rule.least if benchmark.is_plus else None,
+        versions={"python": platform.python_version(), "code-harness": _own_version(), **source.versions},
+        workers=config.workers,
+        not_promised=sandbox.not_promised,
+    )
+
+
+def _own_version() -> str:
+    try:
+        return version("code-harness")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _run(
+    store: RunFolder,
+    run: RunConfig,
+    benchmark: Benchmark,
+    source: Source,
+    judge: Judge,
+    capacity: int,
+    progress: Progress,
+) -> Report:
+    """Judge what is not judged yet and write the report."""
+    tasks = {task.task_id: task for task in benchmark.tasks}
+    tally = Tally()
+    store.drop_not_judged()
+    judged = set()
+    for verdict in store.verdicts():
+        tally.add_verdict(verdict)
+        judged.add((verdict.task_id, verdict.sample_index))
+
+    def keep(verdict: Verdict) -> None:
+        store.add_verdict(verdict)
+        tally.add_verdict(verdict)
+        progress.step(tally.pass_rate(), tally.not_judged)
+
+    with progress:
+        progress.start(benchmark.name, source.total, len(judged))
+        pending = (sample for sample in _all_samples(store, source, tally) if _key(sample) not in judged)
+        _judge_all(pending, lambda sample: judge.judge(tasks[sample.task_id], sample), capacity, keep, judge.stop)
+    store.sort_verdicts({task_id: place for place, task_id in enumerate(run.task_ids)})
+    report = build_report(tally, run, benchmark, store.fingerprint, source.missing_tasks)
+    store.finish(report)
+    return report
+
+
+def _key(sample: Sample) -> tuple[str, int]:
+    return sample.task_id, sample.sample_index
+
+
+def _all_samples(store: RunFolder, source: Source, tally: Tally) -> Iterator[Sample]:
+    """Yield the stored samples, then the others, storing each as it comes."""
+    stored = set()
+    for sample in store.samples():
+        stored.add(_key(sample))
+        tally.add_sample(sample)
+        yield sample
+    for sample in source.samples(stored):
+        store.add_sample(sample)
+        tally.add_sample(sample)
+        yield sample
+
+
+def _judge_all(
+    samples: Iterator[Sample],
+    judge: Callable[[Sample], Verdict],
+    capacity: int,
+    keep: Callable[[Verdict], None],
+    give_up: Callable[[], None],
+) -> None:
+    """Judge samples on `capacity` threads and hand each verdict to `keep`, on this thread, as soon as it is there."""
+    finished: queue.SimpleQueue[Future[Verdict]] = queue.SimpleQueue()
+    flying = 0
+    executor = ThreadPoolExecutor(capacity, thread_name_prefix="judge")
+    try:
+        for sample in samples:
+            executor.submit(judge, sample).add_done_callback(finished.put)
+            flying += 1
+            while flying >= capacity * _AHEAD or not finished.empty():
+                flying -= 1
+                keep(finished.get().result())
+        while flying:
+            flying -= 1
+            keep(finished.get().result())
+    except BaseException:
+        give_up()
+        executor.shutdown(wait=False, cancel_futures=True)
+        while not finished.empty():  # what was judged until now stays judged
+            future = finished.get()
+            if not future.cancelled() and future.exception() is None:
+                keep(future.result())
+        raise
+    executor.shutdown()

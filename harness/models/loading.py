@@ -1,0 +1,122 @@
+"""Weights and tokenizer of a checkpoint into memory, all of them or a message of one line that says what is wrong.
+
+transformers is imported inside functions only. It repairs what it can (random numbers for missing tensors, a report on
+standard error) and raises what its libraries raise; a measurement needs neither.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from harness.errors import ModelUnavailable, UsageError
+from harness.models.checkpoint import first_line
+
+_LOG = logging.getLogger(__name__)
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A model of transformers with its tokenizer, ready to generate on `device`."""
+
+    model: Any
+    tokenizer: Any
+    device: str
+
+
+def load_weights(folder: str, name: str, *, dtype: str, device: str, trust: bool) -> Loaded:
+    """Load a whole checkpoint, every tensor of it, onto one device.
+
+    `dtype` is one of `DTYPES`, `device` a name of torch's or auto; `trust` lets code in the checkpoint run. Raises
+    `UsageError` for options that cannot work, `ModelUnavailable` when the checkpoint is broken or does not fit.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place = _torch_device(device)
+    wanted = _torch_dtype(dtype, place)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and our forks do not mix
+    try:
+        with _quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=trust)
+            model, notes = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=wanted,
+                device_map={"": place},
+                trust_remote_code=trust,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # and refused below, with a message of one line
+            )
+    except ImportError as error:
+        raise ModelUnavailable(f"{name} needs a package that is not installed: {first_line(error)}") from error
+    except _load_errors() as error:
+        if "trust_remote_code" in str(error):
+            raise UsageError(f"{name} brings its own code: read it, then allow it with --trust-remote-code") from error
+        raise ModelUnavailable(f"{name} cannot be loaded: {type(error).__name__}: {first_line(error)}") from error
+    broken = sorted({*notes["missing_keys"], *(key for key, *_ in notes["mismatched_keys"])})
+    if broken:  # transformers fills them with random numbers and goes on
+        raise ModelUnavailable(
+            f"{name} is not whole: {len(broken)} of the tensors that its config.json asks for are missing from its"
+            f" weights or have another shape, {broken[0]} among them"
+        )
+    if unused := sorted(notes["unexpected_keys"]):
+        _LOG.warning("%s: %d tensors of its weights are not used, %s among them", name, len(unused), unused[0])
+    return Loaded(model=model.eval(), tokenizer=tokenizer, device=str(place))
+
+
+def _torch_device(device: str) -> Any:
+    import torch
+
+    try:
+        place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    except RuntimeError:
+        place = torch.device("meta")
+    if place.type not in ("cpu", "cuda", "mps", "xpu"):
+        raise UsageError(f"no device {device!r}: use auto, cpu, cuda, cuda:1, mps, ...")
+    if place.type != "cuda":
+        return place
+    if (place.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"no device {device!r}: torch sees {torch.cuda.device_count()} CUDA devices here")
+    return torch.device("cuda", place.index or 0)
+
+
+def _torch_dtype(dtype: str, place: Any) -> Any:
+    import torch
+
+    if dtype not in DTYPES:
+        raise UsageError(f"no dtype {dtype!r}: use one of {', '.join(DTYPES)}")
+    if dtype == "auto":
+        return torch.float32 if place.type == "cpu" else "auto"
+    return getattr(torch, dtype)
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep what transformers reports while it loads off standard error: `load_weights` says what matters of it."""
+    from transformers.utils import logging as their_logging
+
+    verbosity = their_logging.get_verbosity()
+    their_logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        their_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        their_logging.set_verbosity(verbosity)
+
+
+def _load_errors() -> tuple[type[Exception], ...]:
+    """Return what loading a broken checkpoint raises, from the libraries below."""
+    from safetensors import SafetensorError
+
+    bad_field = getattr(import_module("huggingface_hub.errors"), "StrictDataclassError", ValueError)
+    from_pickles = (EOFError, pickle.UnpicklingError, struct.error)
+    return (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, bad_field, *from_pickles)

@@ -1,0 +1,76 @@
+"""Verdicts -> Report: counts per outcome that add up, pass@k with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness import metrics
+from harness.records import Benchmark, Outcome, Report, RunConfig, Sample, Tokens, Verdict
+
+KS = (1, 10, 100)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts while verdicts come in; holds a few numbers per task and no verdict."""
+
+    outcomes: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
+    judged: dict[str, int] = field(default_factory=dict)
+    passed: dict[str, int] = field(default_factory=dict)
+    base_passed: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def samples(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def not_judged(self) -> int:
+        return self.outcomes[Outcome.NOT_JUDGED]
+
+    def add_sample(self, sample: Sample) -> None:
+        self.prompt_tokens += sample.prompt_tokens or 0
+        self.completion_tokens += sample.completion_tokens or 0
+
+    def add_verdict(self, verdict: Verdict) -> None:
+        """Count one verdict. `not_judged` counts as an outcome and in no score."""
+        self.outcomes[verdict.outcome] += 1
+        self.seconds += verdict.wall_seconds
+        if verdict.outcome is Outcome.NOT_JUDGED:
+            return
+        task = verdict.task_id
+        self.judged[task] = self.judged.get(task, 0) + 1
+        self.passed[task] = self.passed.get(task, 0) + verdict.passed
+        self.base_passed[task] = self.base_passed.get(task, 0) + bool(verdict.base_passed)
+
+    def pass_rate(self) -> float | None:
+        """Return the share of judged samples that passed, or None before the first."""
+        judged = sum(self.judged.values())
+        return sum(self.passed.values()) / judged if judged else None
+
+
+def build_report(
+    tally: Tally, config: RunConfig, benchmark: Benchmark, fingerprint: str, missing: tuple[str, ...]
+) -> Report:
+    """Return the report of a run. `seconds` is the wall time that the judged programs took, all added up."""
+    counts = {task: (judged, tally.passed[task]) for task, judged in tally.judged.items()}
+    base = {task: (judged, tally.base_passed[task]) for task, judged in tally.judged.items()}
+    return Report(
+        benchmark=benchmark.name,
+        protocol=config.protocol,
+        model=config.model,
+        tasks=len(config.task_ids),
+        samples=tally.samples,
+        outcomes={outcome.value: count for outcome, count in tally.outcomes.items()},
+        pass_at_k=metrics.pass_at_ks(counts, KS),
+        base_pass_at_k=metrics.pass_at_ks(base, KS) if benchmark.is_plus else None,
+        tiers=(),
+        tokens=Tokens(prompt=tally.prompt_tokens, completion=tally.completion_tokens),
+        seconds=round(tally.seconds, 3),
+        sandbox=config.sandbox,
+        fingerprint=fingerprint,
+        not_promised=config.not_promised,
+        missing_tasks=missing,
+    )

@@ -1,0 +1,211 @@
+"""Where samples come from: a samples file, a benchmark's own solutions, or a model that writes them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.models.reference import ReferenceModel
+from harness.models.seam import Completion, GenerationSettings, Model, Prompt
+from harness.protocols import family_of, protocol
+from harness.records import Benchmark, Sample, StopReason, Task
+from harness.samples import read_samples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How a model is sampled; None takes the protocol's own value."""
+
+    protocol: str = "default"
+    n_samples: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_new_tokens: int | None = None
+    seed: int = 0
+    batch_size: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """How a checkpoint is loaded."""
+
+    backend: str = "hf"
+    dtype: str = "auto"
+    device: str = "auto"
+    revision: str | None = None
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """Decoding with nothing left open."""
+
+    n_samples: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_new_tokens: int = 0
+    seed: int = 0
+    batch_size: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A stream of samples. `samples(stored)` yields those whose (task_id, sample_index) is not in `stored`."""
+
+    name: str
+    digest: str
+    backend: str
+    protocol: str
+    decoding: Resolved
+    total: int
+    samples: Callable[[Container[tuple[str, int]]], Iterator[Sample]]
+    stop: tuple[str, ...] = ()
+    missing_tasks: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def open_source(
+    model: str | None,
+    samples: Path | None,
+    benchmark: Benchmark,
+    tasks: tuple[Task, ...],
+    decoding: Decoding,
+    options: ModelOptions,
+    partial: bool,
+) -> Source:
+    """Return the source for a request; reads the file or loads the model. Raises UsageError or ModelUnavailable."""
+    if samples is not None:
+        return _from_file(samples, benchmark, tasks, partial)
+    if model == "canonical":
+        return _from_model(ReferenceModel(benchmark), benchmark, tasks, _one_each(decoding), ("canonical", "reference"))
+    return _from_checkpoint(str(model), benchmark, tasks, decoding, options)
+
+
+def _from_file(path: Path, benchmark: Benchmark, tasks: tuple[Task, ...], partial: bool) -> Source:
+    places = {task.task_id: place for place, task in enumerate(tasks)}
+    file = read_samples(path, benchmark, partial, places)
+    # A task's samples together: its tests are then made ready once.
+    ordered = sorted(file.samples, key=lambda sample: (places[sample.task_id], sample.sample_index))
+
+    def pending(stored: Container[tuple[str, int]]) -> Iterator[Sample]:
+        return (sample for sample in ordered if (sample.task_id, sample.sample_index) not in stored)
+
+    return Source(
+        name=path.name,
+        digest=file.digest,
+        backend="file",
+        protocol="samples",
+        decoding=Resolved(n_samples=max((sample.sample_index for sample in ordered), default=0) + 1),
+        total=len(ordered),
+        samples=pending,
+        missing_tasks=file.missing_tasks,
+    )
+
+
+def _one_each(decoding: Decoding) -> Decoding:
+    if decoding.n_samples not in (None, 1):
+        raise UsageError("the canonical solutions are one per task: leave --n-samples out")
+    return replace(decoding, n_samples=1, temperature=0.0)
+
+
+def _from_checkpoint(
+    name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, options: ModelOptions
+) -> Source:
+    if options.backend != "hf":
+        raise UsageError(f"no backend {options.backend!r}: hf")
+    protocol(decoding.protocol)  # known before a model is loaded
+    from harness.models.local import LocalModel
+
+    loaded = LocalModel.load(
+        name,
+        dtype=options.dtype,
+        device=options.device,
+        trust_remote_code=options.trust_remote_code,
+        revision=options.revision,
+    )
+    source = _from_model(loaded, benchmark, tasks, decoding, (decoding.protocol, "hf"))
+    return replace(source, versions=loaded.versions())
+
+
+def _from_model(
+    model: Model, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, names: tuple[str, str]
+) -> Source:
+    """Return a source that has a model write what is not there yet, in the order of tasks."""
+    rules = protocol(decoding.protocol)
+    resolved = _resolved(decoding)
+    stop = rules.stop(family_of(benchmark.name))
+    settings = GenerationSettings(
+        temperature=resolved.temperature,
+        top_p=resolved.top_p,
+        max_new_tokens=resolved.max_new_tokens,
+        stop=stop,
+        batch_size=resolved.batch_size,
+    )
+
+    def pending(stored: Container[tuple[str, int]]) -> Iterator[Sample]:
+        wanted = [
+            (task, index) for task in tasks for index in range(resolved.n_samples) if (task.task_id, index) not in stored
+        ]
+        prompts = [
+            Prompt(
+                task_id=task.task_id,
+                sample_index=index,
+                text=rules.prompt(task),
+                seed=sample_seed(resolved.seed, task.task_id, index),
+            )
+            for task, index in wanted
+        ]
+        for (task, _), prompt, completion in zip(wanted, prompts, model.generate(prompts, settings), strict=True):
+            program = task.reference if completion.stop_reason is StopReason.REFERENCE else rules.program(task, completion.text)
+            yield _sample(prompt, completion, program)
+
+    return Source(
+        name=model.name,
+        digest=model.digest,
+        backend=names[1],
+        protocol=names[0],
+        decoding=resolved,
+        total=len(tasks) * resolved.n_samples,
+        samples=pending,
+        stop=stop,
+    )
+
+
+def _resolved(decoding: Decoding) -> Resolved:
+    rules = protocol(decoding.protocol)
+    n_samples = rules.n_samples if decoding.n_samples is None else decoding.n_samples
+    temperature = rules.temperature if decoding.temperature is None else decoding.temperature
+    if n_samples < 1:
+        raise UsageError(f"--n-samples {n_samples}: at least 1")
+    if n_samples > 1 and temperature == 0.0:
+        raise UsageError(f"{n_samples} greedy samples of a task are all the same: give --temperature as well")
+    return Resolved(
+        n_samples=n_samples,
+        temperature=temperature,
+        top_p=rules.top_p if decoding.top_p is None else decoding.top_p,
+        max_new_tokens=rules.max_new_tokens if decoding.max_new_tokens is None else decoding.max_new_tokens,
+        seed=decoding.seed,
+        batch_size=decoding.batch_size,
+    )
+
+
+def _sample(prompt: Prompt, completion: Completion, program: str) -> Sample:
+    return Sample(
+        task_id=prompt.task_id,
+        sample_index=prompt.sample_index,
+        completion=completion.text,
+        program=program,
+        stop_reason=completion.stop_reason,
+        prompt_tokens=completion.prompt_tokens,
+        completion_tokens=completion.completion_tokens,
+        seed=prompt.seed,
+    )
+
+
+def sample_seed(seed: int, task_id: str, sample_index: int) -> int:
+    """Return the seed of one sample: a hash of the run's seed, the task and the index, in 0..2**63-1."""
+    text = f"{seed}\0{task_id}\0{sample_index}".encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1

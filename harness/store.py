@@ -1,0 +1,205 @@
+"""The run folder: run.json, samples.jsonl, verdicts.jsonl, report.json; what makes a killed run go on.
+
+Records are appended in the order of the samples and flushed one by one, so whatever the moment of a kill, the files
+hold whole records but for a torn last line, which is dropped. A folder belongs to one configuration: its fingerprint
+is over every field that a result depends on, and a run with another one is refused. One process at a time writes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import IO, TypeVar
+
+from harness.errors import StoreMismatch, UsageError
+from harness.records import Outcome, Report, RunConfig, Sample, Verdict, from_json, to_json
+
+RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", "report.json"
+# What a run was made with, but which its results do not depend on.
+NOT_FINGERPRINTED = frozenset({"workers", "versions", "dataset_source", "not_promised"})
+Line = TypeVar("Line", Sample, Verdict)
+Whole = TypeVar("Whole", RunConfig, Report)
+
+
+def fingerprint(config: RunConfig) -> str:
+    """Return the SHA-256 over every field that a result depends on, as 64 hex digits."""
+    kept = {name: value for name, value in asdict(config).items() if name not in NOT_FINGERPRINTED}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def read_report(folder: Path) -> Report:
+    """Return the report of a finished run. Raises UsageError if there is none."""
+    return _read_whole(folder / REPORT, Report)
+
+
+def read_config(folder: Path) -> RunConfig:
+    """Return the configuration of a run. Raises UsageError if there is none."""
+    return _read_whole(folder / RUN, RunConfig)
+
+
+def _read_whole(path: Path, kind: type[Whole]) -> Whole:
+    try:
+        return from_json(kind, path.read_bytes())
+    except FileNotFoundError:
+        raise UsageError(f"{path} is not there: is this the folder of a finished run?") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def read_lines(path: Path, kind: type[Line]) -> Iterator[Line]:
+    """Yield the records of a file. Raises UsageError, with file and line, for one that is not whole."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield from_json(kind, line)
+                except ValueError as error:
+                    raise UsageError(f"{path}:{number}: not a {kind.__name__}: {error}") from error
+    except FileNotFoundError:
+        raise UsageError(f"{path} is not there: is this the folder of a run?") from None
+
+
+class RunFolder:
+    """The folder of one run, open for writing. Use it as a context manager."""
+
+    def __init__(self, path: Path, config: RunConfig, resume: bool = True) -> None:
+        """Open or create the folder. Raises StoreMismatch or UsageError when it belongs to something else."""
+        self.path = path
+        self.fingerprint = fingerprint(config)
+        self._files: list[IO[str]] = []
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = (path / ".lock").open("w")
+        except OSError as error:
+            raise UsageError(f"cannot write to {path}: {error.strerror or error}. Give another --out.") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise UsageError(f"{path} is in use by another run of the harness; wait for it or give another --out") from None
+        try:
+            self._claim(config, resume)
+            self._samples = self._append_to(SAMPLES)
+            self._verdicts = self._append_to(VERDICTS)
+        except BaseException:
+            self.close()
+            raise
+
+    def _claim(self, config: RunConfig, resume: bool) -> None:
+        """Make the folder this configuration's, or see that it is."""
+        if (self.path / RUN).exists():
+            if resume:
+                self._refuse_other(config)
+            else:
+                for name in (SAMPLES, VERDICTS, REPORT):
+                    (self.path / name).unlink(missing_ok=True)
+        elif any((self.path / name).exists() for name in (SAMPLES, VERDICTS, REPORT)):
+            raise UsageError(f"{self.path} holds files of a run but no {RUN}; give another --out")
+        write_whole(self.path / RUN, json.dumps(asdict(config), indent=2) + "\n")
+
+    def _refuse_other(self, config: RunConfig) -> None:
+        stored = read_config(self.path)
+        if fingerprint(stored) == self.fingerprint:
+            return
+        differing = [
+            f"{field.name} was {_short(getattr(stored, field.name))}, now {_short(getattr(config, field.name))}"
+            for field in fields(RunConfig)
+            if field.name not in NOT_FINGERPRINTED and getattr(stored, field.name) != getattr(config, field.name)
+        ]
+        raise StoreMismatch(
+            f"{self.path} belongs to another configuration: {'; '.join(differing)}. "
+            "Give another --out, or --no-resume to start this one afresh."
+        )
+
+    def _append_to(self, name: str) -> IO[str]:
+        path = self.path / name
+        drop_torn_line(path)
+        file = path.open("a", encoding="ascii")
+        self._files.append(file)
+        return file
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the samples that are already there."""
+        return read_lines(self.path / SAMPLES, Sample)
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Yield the verdicts that are already there."""
+        return read_lines(self.path / VERDICTS, Verdict)
+
+    def drop_not_judged(self) -> int:
+        """Forget the verdicts that were the machine's failure, so that they are tried again; returns how many."""
+        kept = [verdict for verdict in self.verdicts() if verdict.outcome is not Outcome.NOT_JUDGED]
+        dropped = sum(1 for _ in self.verdicts()) - len(kept)
+        if dropped:
+            self._rewrite_verdicts(kept)
+        return dropped
+
+    def _rewrite_verdicts(self, verdicts: list[Verdict]) -> None:
+        self._verdicts.close()
+        write_whole(self.path / VERDICTS, "".join(to_json(verdict) + "\n" for verdict in verdicts))
+        self._verdicts = self._append_to(VERDICTS)
+
+    def sort_verdicts(self, order: dict[str, int]) -> None:
+        """Put the verdicts into the order of tasks and samples, where a resumed run has left them out of it."""
+        keys = [(order[verdict.task_id], verdict.sample_index) for verdict in self.verdicts()]
+        if any(earlier > later for earlier, later in zip(keys, keys[1:], strict=False)):
+            verdicts = sorted(self.verdicts(), key=lambda verdict: (order[verdict.task_id], verdict.sample_index))
+            self._rewrite_verdicts(verdicts)
+
+    def add_sample(self, sample: Sample) -> None:
+        self._samples.write(to_json(sample) + "\n")
+        self._samples.flush()
+
+    def add_verdict(self, verdict: Verdict) -> None:
+        self._verdicts.write(to_json(verdict) + "\n")
+        self._verdicts.flush()
+
+    def finish(self, report: Report) -> None:
+        """Write the report."""
+        write_whole(self.path / REPORT, json.dumps(asdict(report), indent=2) + "\n")
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+        self._lock.close()
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file in one step: it holds the old text or the new, never a part."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def drop_torn_line(path: Path) -> None:
+    """Cut a file behind its last newline: what follows was being written when the process died."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        size = position = file.seek(0, os.SEEK_END)
+        while position > 0:
+            start = max(0, position - 65536)
+            file.seek(start)
+            found = file.read(position - start).rfind(b"\n")
+            if found >= 0:
+                position = start + found + 1
+                break
+            position = start
+        if position < size:
+            file.truncate(position)
