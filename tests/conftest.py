@@ -1,0 +1,59 @@
+"""What tests share: where the published data files are, and skips that are failures in CI.
+
+On a developer's machine a test that needs what is not there is skipped; with HARNESS_CI=1 it fails instead, so that
+CI never passes by skipping.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("HARNESS_DATA") or ROOT.parent / "shared" / "data")
+DATA_FILES = (
+    "HumanEvalPlus.jsonl.gz",
+    "HumanEvalPlus-Mini.jsonl.gz",
+    "MbppPlus.jsonl.gz",
+    "mbpp.jsonl",
+    "sanitized-mbpp.json",
+)
+
+Require = Callable[[object, str], None]
+
+
+def demand(condition: object, what: str) -> None:
+    """Skip the test that needs `what`, or fail it under HARNESS_CI=1, unless the condition is true."""
+    if condition:
+        return
+    if os.environ.get("HARNESS_CI") == "1":
+        pytest.fail(f"needs {what}, and HARNESS_CI=1 allows no skipping", pytrace=False)
+    pytest.skip(f"needs {what}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("data"):
+        missing = [name for name in DATA_FILES if not (DATA / name).is_file()]
+        demand(not missing, f"{', '.join(missing)} in HARNESS_DATA")
+
+
+@pytest.fixture(scope="session")
+def require() -> Require:
+    """Return `require(condition, what)`: skips without the condition, or fails under HARNESS_CI=1."""
+    return demand
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder with the published data files; mark the test `data`, too."""
+    return DATA
+
+
+@pytest.fixture
+def published_data(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Set HARNESS_DATA to the published files, for tests that load benchmarks by name; mark the test `data`, too."""
+    monkeypatch.setenv("HARNESS_DATA", str(data_dir))
+    return data_dir
