@@ -253,6 +253,7 @@ def _offline() -> str:
 
 def _download(name: str, source: Source, target: Path) -> DataFile:
     import http.client  # these two cost more than all else here, and most runs never need them
+    import urllib.error
     import urllib.request
 
     logger.warning("downloading %s to %s", source.url, shown_path(target))
@@ -264,6 +265,8 @@ def _download(name: str, source: Source, target: Path) -> DataFile:
             _write(target, content)
             return DataFile(path=target, sha256=digest, content=content)
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         problem = f"the download to {shown_path(target)} failed: {reason(error)}"
         raise _missing(name, source, problem) from error
     raise _missing(name, source, f"the download was refused: SHA-256 {digest}, expected {source.sha256}")

@@ -1,10 +1,11 @@
 """When a returned value agrees with the expected one: EvalPlus's rules, as pure functions on plain values.
 
-Follows `unsafe_execute` of EvalPlus 0.3.1 (evalplus/eval/__init__.py) for the values of honest programs. Two
-differences, both on purpose: the tolerance of one input does not leak to the next (EvalPlus overwrites `atol`
-in its loop), and values of different shapes are never close (NumPy broadcasts, which makes `[[]]` close to
-any list of one number). Runs on the trusted side, on values that a program chose: nothing here does more with
-them than the operators of plain types, and nothing takes quadratic time.
+Follows `unsafe_execute` of EvalPlus 0.3.1 (evalplus/eval/__init__.py) for the values of honest programs. Three
+differences, all on purpose: the tolerance of one input does not leak to the next (EvalPlus overwrites `atol` in its
+loop); values of different shapes are never close (NumPy broadcasts, which makes `[[]]` close to any list of one
+number); and lists that hold integers of more than 64 bits may be close (NumPy refuses them). Runs on the trusted
+side, on values that a program chose: nothing here does more with them than the operators of plain types, and
+nothing takes quadratic time.
 """
 
 from __future__ import annotations
