@@ -61,7 +61,8 @@ def load_weights(folder: str, name: str, *, dtype: str, device: str, trust: bool
         if "trust_remote_code" in str(error):
             raise UsageError(f"{name} brings its own code: read it, then allow it with --trust-remote-code") from error
         raise ModelUnavailable(f"{name} cannot be loaded: {type(error).__name__}: {first_line(error)}") from error
-    broken = sorted({*notes["missing_keys"], *(key for key, *_ in notes["mismatched_keys"])})
+    mismatched = [key if isinstance(key, str) else key[0] for key in notes["mismatched_keys"]]  # with shapes since v5
+    broken = sorted({*notes["missing_keys"], *mismatched})
     if broken:  # transformers fills them with random numbers and goes on
         raise ModelUnavailable(
             f"{name} is not whole: {len(broken)} of the tensors that its config.json asks for are missing from its"
