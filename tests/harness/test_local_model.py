@@ -93,7 +93,7 @@ def parrot_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parrot")
     words = sorted({word for chain in CHAINS for word in chain} - {END, "<|other|>"})
     tokenizer = _tokenizer(words, ["<|other|>"])
-    size = len(tokenizer) + -len(tokenizer) % 4
+    size = len(tokenizer) + -len(tokenizer) % 8  # four heads of an even size
     model = LlamaForCausalLM(_config(len(tokenizer), hidden_size=size))
     with torch.no_grad():
         for parameter in model.parameters():
