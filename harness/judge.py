@@ -22,7 +22,7 @@ from harness.expected import Expected, ExpectedValues
 from harness.records import CallTests, CheckTests, Evidence, Outcome, Sample, StopReason, Task, Verdict
 from harness.remote import Conversation, Diverged, ProgramEnded, Tampered, Unsendable
 from harness.suite import Scores, Suite
-from sandbox import CellLost, CodecError, Decoder, Execution, Limits, Program, Sandbox, SandboxError, Session, Status, loads
+from sandbox import CellLost, CodecError, Decoder, Execution, Limits, Program, Sandbox, SandboxClosed, SandboxError, Session, Status, loads
 
 ATTEMPTS = 3
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
@@ -70,7 +70,7 @@ class Judge:
         self._expected = ExpectedValues(sandbox, limits.memory_bytes)
         self._suites: dict[str, Suite] = {}
         self._lock = threading.Lock()
-        self._sandbox_rest = threading.Event()
+        self._given_up = threading.Event()
 
     def judge(self, task: Task, sample: Sample) -> Verdict:
         """Return the verdict on one sample. Raises SandboxError when the machine can run nothing any more."""
@@ -78,6 +78,8 @@ class Judge:
             try:
                 finding, execution = self._examine_patiently(task, sample)
             except CellLost as error:
+                if self._given_up.is_set():
+                    raise
                 _log.warning("%s[%d]: %s (attempt %d)", task.task_id, sample.sample_index, error, attempt + 1)
                 reason = str(error)
                 continue
@@ -91,16 +93,16 @@ class Judge:
         for pause in PAUSES_SECONDS:
             try:
                 return self._examine(task, sample)
-            except CellLost:
+            except (CellLost, SandboxClosed):
                 raise
             except SandboxError as error:
                 _log.warning("%s; trying again in %g s", error, pause)
-                self._sandbox_rest.wait(pause)
+                self._given_up.wait(pause)
         return self._examine(task, sample)
 
     def stop(self) -> None:
         """Wait for nothing any more; for the time when the run is given up."""
-        self._sandbox_rest.set()
+        self._given_up.set()
 
     def _examine(self, task: Task, sample: Sample) -> tuple[Finding, Execution]:
         if isinstance(task.tests, CallTests):
@@ -165,6 +167,7 @@ class Judge:
             cpu_seconds=cpu,
             wall_seconds=2 * cpu + self._limits.wall_seconds,
             call_cpu_seconds=max(each, default=rule.least),
+            reply_bytes=self._limits.reply_bytes + 2 * sum(map(len, expected.lines)),
         )
 
 
@@ -261,6 +264,8 @@ def _compare(
         return outcome, Evidence(reason=clean(f"{content[0]}: {content[2]}"))
     if kind == "x" and len(content) == 1:
         return _unsendable(str(content[0])), Evidence(reason=clean(str(content[0])))
+    if kind == "h":
+        return Outcome.FAILED, Evidence(reason="a value too large to be sent, and not the right one by its digest")
     if kind != "v" or len(content) != 1:
         return Outcome.TAMPERED, Evidence(reason="not a reply to a call")
     decoder = Decoder()
@@ -268,7 +273,10 @@ def _compare(
         actual = decoder.decode(content[0])
     except CodecError as error:
         return Outcome.TAMPERED, Evidence(reason=clean(str(error)))
-    wanted = decoder.decode(loads(right)[1])
+    form, wanted = loads(right)
+    if form == "h":
+        return Outcome.FAILED, Evidence(reason="the right value is much larger", actual=shown(actual))
+    wanted = decoder.decode(wanted)
     if agrees(tests, arguments, wanted, actual):
         return Outcome.PASSED, Evidence()
     return Outcome.FAILED, Evidence(reason="wrong value", expected=shown(wanted), actual=shown(actual))

@@ -130,8 +130,8 @@ class Conversation:
         if kind == "e" and len(content) == 4:
             self.raised = candidate_exception(content)
             raise self.raised
-        if kind == "x" and len(content) == 1:
-            raise Unsendable(str(content[0]))
+        if kind in ("x", "h") and len(content) == 1:
+            raise Unsendable("value too large" if kind == "h" else str(content[0]))
         raise Tampered(f"a reply of kind {str(kind)[:20]!r}")
 
     def _send(self, operation: list[Any]) -> int:

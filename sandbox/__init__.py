@@ -6,10 +6,12 @@ from sandbox.contract import (
     Limits,
     Program,
     Sandbox,
+    SandboxClosed,
     SandboxError,
     SandboxUnavailable,
     Session,
     Status,
+    replies,
 )
 from sandbox.guest.codec import CodecError, Decoder, Encoder, Opaque, dumps, loads
 from sandbox.select import NAMES, open_sandbox
@@ -25,6 +27,7 @@ __all__ = [
     "Opaque",
     "Program",
     "Sandbox",
+    "SandboxClosed",
     "SandboxError",
     "SandboxUnavailable",
     "Session",
@@ -32,4 +35,5 @@ __all__ = [
     "dumps",
     "loads",
     "open_sandbox",
+    "replies",
 ]

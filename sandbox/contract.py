@@ -33,6 +33,10 @@ class SandboxUnavailable(SandboxError):
     """This kind of cell cannot be had on this machine; the message has the fix."""
 
 
+class SandboxClosed(SandboxError):
+    """The sandbox was closed by its owner; nothing runs in it any more."""
+
+
 class Status(StrEnum):
     """How a program's process ended, as seen from outside of it."""
 

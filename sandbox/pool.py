@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-from sandbox.contract import CellLost, Execution, Limits, Program, SandboxError, Status
+from sandbox.contract import CellLost, Execution, Limits, Program, SandboxClosed, SandboxError, Status
 
 _HEADER = struct.Struct(">II")
 _MAX_FRAME = 256 << 20
@@ -249,7 +249,7 @@ class _Slot:
     def cell(self) -> Cell:
         with self._lock:
             if self._closed:
-                raise SandboxError("the sandbox is closed")
+                raise SandboxClosed("the sandbox is closed")
             if self._cell is None or self._cell.lost:
                 if self._cell is not None:
                     _log.info("replacing a cell: %s", self._cell.lost)

@@ -12,7 +12,9 @@ comes out as a copy. Runs in the image (encoding) and on the trusted side (decod
 """
 
 import datetime
+import hashlib
 import json
+import marshal
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable
@@ -22,7 +24,7 @@ from keyword import iskeyword
 from typing import Any
 
 MAX_DEPTH = 150
-MAX_NODES = 4_000_000
+MAX_NODES = 1_000_000
 MAX_TEXT = 32 << 20
 _MAX_DIGITS = 4300  # Python's own default limit for int <-> str; larger ones travel as hexadecimal
 
@@ -35,6 +37,10 @@ _BUILTIN_TYPES = {
 
 class CodecError(ValueError):
     """The value is nested too deeply or too large, or the text is not one that `encode` makes."""
+
+
+class TooLarge(CodecError):
+    """The value has more parts or a longer text than are sent; `digest` can stand for it."""
 
 
 class Opaque:
@@ -69,7 +75,7 @@ def dumps(structure: Any) -> str:
     except RecursionError:
         raise CodecError("value nested too deeply") from None
     if len(text) > MAX_TEXT:
-        raise CodecError("value too large")
+        raise TooLarge("value too large")
     return text
 
 
@@ -105,7 +111,7 @@ class Encoder:
     def _count(self, amount: int) -> None:
         self.nodes += amount
         if self.nodes > MAX_NODES:
-            raise CodecError("value too large")
+            raise TooLarge("value too large")
 
     def _items(self, values: Any, depth: int) -> list[Any]:
         self._count(len(values))
@@ -207,6 +213,23 @@ def encode_text(value: Any, keep: Callable[[Any], int] | None = None) -> str:
         return dumps(encode(value, keep))
     finally:
         sys.set_int_max_str_digits(limit)
+
+
+def digest(value: Any) -> str:
+    """Return a SHA-256 that equal large values share, part by part, without building their text.
+
+    Marshal serves as a canonical form that is only ever hashed and never read back; a value that it does not know is
+    hashed by its JSON text. Values that are equal but of other types (1 and 1.0) have other digests.
+    """
+    parts = value if type(value) in (list, tuple) else (value,)
+    found = hashlib.sha256(f"{type(value).__name__} {len(parts)}".encode())
+    for start in range(0, len(parts), 1000):
+        some = list(parts[start : start + 1000])
+        try:
+            found.update(marshal.dumps(some, 0))
+        except ValueError:
+            found.update(encode_text(some).encode())
+    return found.hexdigest()
 
 
 class Decoder:

@@ -1,0 +1,170 @@
+"""The command line: `harness eval`, `tasks`, `show`, `doctor`, and the commands that other packages register.
+
+Data goes to standard output, everything else to standard error. Each command builds a configuration, calls one
+function and prints. Exit codes: 0 done, 2 wrong usage, 3 the measurement is not valid, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXIT_USAGE, EXIT_INVALID, EXIT_INTERRUPTED = 2, 3, 130
+GROUP = "harness.commands"  # entry points through which other packages add commands
+
+
+class _Commands(click.Group):
+    """The built-in commands, and those of other packages, which are imported only when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *(point.name for point in entry_points(group=GROUP))})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        for point in entry_points(group=GROUP, name=cmd_name):
+            command = point.load()
+            if isinstance(command, click.Command):
+                return command
+        return None
+
+
+def _dashes(name: str) -> str:
+    return name.replace("_", "-")
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _dashes, "max_content_width": 110},
+)
+@click.version_option(package_name="code-harness", prog_name="harness")
+@click.option("-v", "--verbose", is_flag=True, help="Say more on standard error.")
+def main(verbose: bool) -> None:
+    """Evaluate code models: sandboxed, unforgeable pass@k on HumanEval, MBPP and their + versions."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    for name in ("urllib3", "docker"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@main.command("eval")
+@click.option("--model", "-m", help="`canonical`, a checkpoint folder, or org/name[@revision].")
+@click.option("--samples", type=click.Path(path_type=Path), help="A samples file (.jsonl, .jsonl.gz) to judge.")
+@click.option("--tasks", "-t", required=True, help="Benchmarks, separated by commas, or a .jsonl file of your own.")
+@click.option("--backend", type=click.Choice(["hf"]), default="hf", show_default=True, help="What runs the model.")
+@click.option("--protocol", default="default", show_default=True, help="Prompt, stop strings and extraction, by name.")
+@click.option("-n", "--n-samples", type=int, help="Samples per task.  [default: the protocol's]")
+@click.option("--greedy", is_flag=True, help="Temperature 0, one sample per task.")
+@click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy.  [default: the protocol's]")
+@click.option("--top-p", type=float, help="Nucleus sampling.  [default: the protocol's]")
+@click.option("--max-new-tokens", type=int, help="Longest completion, in tokens.  [default: the protocol's]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the samples.")
+@click.option("--batch-size", "--bs", type=int, default=8, show_default=True, help="Prompts per batch.")
+@click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
+@click.option("--revision", help="Revision of a model id.")
+@click.option("--trust-remote-code", is_flag=True, help="Let a checkpoint bring code of its own into this process.")
+@click.option("--limit", type=int, help="Only the first N tasks.")
+@click.option("--partial", is_flag=True, help="Accept a samples file without samples for some tasks.")
+@click.option("--sandbox", type=click.Choice(["auto", "docker", "local"]), default="auto", show_default=True,
+              help="Where programs run; auto is docker if an engine answers.")
+@click.option("--workers", "--parallel", type=click.IntRange(1), default=None, show_default="the number of cores",
+              help="Programs that run at a time.")
+@click.option("--image", default="auto", show_default=True, help="Docker image: auto, registry, host, or a name.")
+@click.option("--runtime", help="Docker runtime, e.g. runsc.")
+@click.option("--cpu-seconds", type=click.FloatRange(0.1), default=3.0, show_default=True,
+              help="CPU time per program (not for + benchmarks).")
+@click.option("--wall-seconds", type=click.FloatRange(0.1), default=10.0, show_default=True,
+              help="Wall-clock backstop per program.")
+@click.option("--memory-mb", type=click.IntRange(64), show_default="1024, for + benchmarks 4096",
+              help="Memory per program.")
+@click.option("--min-time-limit", type=click.FloatRange(0.1), default=4.0, show_default=True,
+              help="+ benchmarks: least CPU seconds per call.")
+@click.option("--gt-time-limit-factor", type=click.FloatRange(1.0), default=4.0, show_default=True,
+              help="+ benchmarks: CPU time per call, times the reference's.")
+@click.option("--out", "--output-path", "-o", type=click.Path(path_type=Path), show_default="runs/<model>--<tasks>",
+              help="Run folder; several benchmarks get a folder each in it.")
+@click.option("--no-resume", is_flag=True, help="Start afresh where the folder holds a run already.")
+@click.option("--json", "as_json", is_flag=True, help="Print the reports as one JSON document.")
+def eval_command(**options: Any) -> None:
+    """Evaluate a model, or a file of samples, and write a run folder.
+
+    Run the same command again to go on where a run was stopped.
+    """
+    from harness.commands import eval_config, print_reports
+    from harness.evaluation import evaluate
+    from harness.progress import progress_for
+
+    as_json = options.pop("as_json")
+    reports = evaluate(eval_config(options), progress_for())
+    sys.exit(print_reports(reports, as_json))
+
+
+@main.command("tasks")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def tasks_command(as_json: bool) -> None:
+    """List the benchmarks and whether their data is on this machine."""
+    from harness.commands import print_tasks
+
+    print_tasks(as_json)
+
+
+@main.command("show")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--failures", type=int, default=5, show_default=True, help="How many failures to show; 0 for none.")
+@click.option("--task", help="Only this task, passes included.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def show_command(run: Path, failures: int, task: str | None, as_json: bool) -> None:
+    """Show a run: its outcomes, then failures with code, first failing input, expected and actual value."""
+    from harness.commands import show
+
+    show(run, failures, task, as_json)
+
+
+@main.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def doctor_command(as_json: bool) -> None:
+    """Say whether this machine can run and time programs fairly, with one fix per finding."""
+    from harness.commands import print_doctor
+
+    sys.exit(print_doctor(as_json))
+
+
+def run() -> None:
+    """The `harness` command: `main`, with each failure turned into one message and an exit code."""
+    try:
+        main(standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; run the same command again to go on", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        click.echo(f"harness: {error}", err=True)
+        sys.exit(code)
+
+
+def _exit_code(error: Exception) -> int | None:
+    """Return the exit code of a failure that is ours to report, None for a bug."""
+    from harness.errors import HarnessError
+    from sandbox import SandboxError
+
+    if isinstance(error, HarnessError):
+        return error.exit_code
+    return EXIT_INVALID if isinstance(error, SandboxError) else None
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,212 @@
+"""What the commands do between the options and the functions that they call: build configurations, print."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.benchmarks import load_benchmark, names
+from harness.errors import UsageError
+from harness.evaluation import EvalConfig
+from harness.judge import EvalPlusRule
+from harness.records import Estimate, Outcome, Report, Sample, Verdict
+from harness.sources import Decoding, ModelOptions
+from harness.store import SAMPLES, VERDICTS, read_lines, read_report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXIT_INVALID = 3
+
+
+def eval_config(options: dict[str, Any]) -> EvalConfig:
+    """Return the configuration for the options of `harness eval`. Raises UsageError for those that contradict."""
+    temperature, n_samples = options["temperature"], options["n_samples"]
+    if options["greedy"]:
+        if temperature not in (None, 0.0) or n_samples not in (None, 1):
+            raise UsageError("--greedy means one sample at temperature 0: leave --temperature and --n-samples out")
+        temperature, n_samples = 0.0, 1
+    tasks = tuple(name.strip() for name in options["tasks"].split(",") if name.strip())
+    model, samples = options["model"], options["samples"]
+    memory = options["memory_mb"]
+    return EvalConfig(
+        tasks=tasks,
+        out=options["out"] or Path("runs") / _folder_name(model or (samples and samples.name) or "", tasks),
+        model=model,
+        samples=samples,
+        decoding=Decoding(
+            protocol=options["protocol"],
+            n_samples=n_samples,
+            temperature=temperature,
+            top_p=options["top_p"],
+            max_new_tokens=options["max_new_tokens"],
+            seed=options["seed"],
+            batch_size=options["batch_size"],
+        ),
+        options=ModelOptions(
+            backend=options["backend"],
+            dtype=options["dtype"],
+            device=options["device"],
+            revision=options["revision"],
+            trust_remote_code=options["trust_remote_code"],
+        ),
+        limit=options["limit"],
+        partial=options["partial"],
+        resume=not options["no_resume"],
+        sandbox=options["sandbox"],
+        workers=options["workers"] or len(os.sched_getaffinity(0)),
+        cpu_seconds=options["cpu_seconds"],
+        wall_seconds=options["wall_seconds"],
+        memory_bytes=memory << 20 if memory else None,
+        rule=EvalPlusRule(least=options["min_time_limit"], factor=options["gt_time_limit_factor"]),
+        image=options["image"],
+        runtime=options["runtime"],
+    )
+
+
+def _folder_name(model: str, tasks: tuple[str, ...]) -> str:
+    text = f"{model.strip('./').replace('/', '--')}--{'-'.join(Path(task).name for task in tasks)}"
+    return re.sub(r"[^\w.+@-]", "_", text)[:150]
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty())
+
+
+def percent(estimate: Estimate) -> str:
+    """Return an estimate as `22.0 % (17.8-27.0)`."""
+    return f"{estimate.value:.1%} ({100 * estimate.low:.1f}–{100 * estimate.high:.1f})"
+
+
+def print_reports(reports: list[Report], as_json: bool) -> int:
+    """Print reports and return the exit code: 3 if anything was not judged."""
+    if as_json:
+        plain = [asdict(report) for report in reports]
+        print(json.dumps(plain[0] if len(plain) == 1 else plain, indent=2))
+    else:
+        for report in reports:
+            _print_report(report)
+    unjudged = sum(report.outcomes[Outcome.NOT_JUDGED] for report in reports)
+    if not unjudged:
+        return 0
+    print(
+        f"{unjudged} samples could not be judged because the machine failed; they count in no score. "
+        "Run the same command again to judge them.",
+        file=sys.stderr,
+    )
+    return EXIT_INVALID
+
+
+def _print_report(report: Report) -> None:
+    from rich.table import Table
+
+    console = _console()
+    title = f"{report.benchmark}: {report.model}, {report.samples} samples of {report.tasks} tasks"
+    console.print(f"{title} ({report.protocol}, {report.sandbox})")
+    scores = Table("", "95 % interval", box=None, pad_edge=False)
+    for name, estimates in (("", report.pass_at_k), (" (base tests)", report.base_pass_at_k or {})):
+        for k, estimate in estimates.items():
+            scores.add_row(f"pass@{k}{name}", percent(estimate))
+    console.print(scores)
+    counted = ", ".join(f"{name} {count}" for name, count in report.outcomes.items() if count)
+    console.print(f"outcomes: {counted}")
+    if report.missing_tasks:
+        console.print(f"without samples: {len(report.missing_tasks)} tasks")
+    for promise in report.not_promised:
+        console.print(f"not promised by this sandbox: {promise}")
+    console.print()
+
+
+def print_tasks(as_json: bool) -> None:
+    """Print the benchmarks."""
+    from rich.table import Table
+
+    rows: list[dict[str, Any]] = []
+    for name in names():
+        try:
+            benchmark = load_benchmark(name)
+            rows.append({"name": name, "tasks": len(benchmark.tasks), "digest": benchmark.digest, "problem": None})
+        except UsageError as error:
+            rows.append({"name": name, "tasks": None, "digest": None, "problem": str(error)})
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table("benchmark", "tasks", "data", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(row["name"], str(row["tasks"] or "-"), (row["digest"] or "")[:12] or row["problem"])
+    _console().print(table)
+
+
+def show(run: Path, failures: int, task: str | None, as_json: bool) -> None:
+    """Print a run's report and some of its failures; of one task, all its samples. Raises UsageError."""
+    report = read_report(run)
+    chosen: dict[tuple[str, int], Verdict] = {}
+    for verdict in read_lines(run / VERDICTS, Verdict):
+        if verdict.task_id == task or (task is None and not verdict.passed and len(chosen) < failures):
+            chosen[verdict.task_id, verdict.sample_index] = verdict
+    if task is not None and not chosen:
+        raise UsageError(f"no sample of {task!r} in {run}")
+    programs = {
+        (sample.task_id, sample.sample_index): sample
+        for sample in read_lines(run / SAMPLES, Sample)
+        if (sample.task_id, sample.sample_index) in chosen
+    }
+    if as_json:
+        cards = [{**asdict(verdict), "program": programs[key].program} for key, verdict in chosen.items()]
+        print(json.dumps({"report": asdict(report), "samples": cards}, indent=2))
+        return
+    _print_report(report)
+    for key, verdict in chosen.items():
+        _print_card(verdict, programs[key])
+
+
+def _print_card(verdict: Verdict, sample: Sample) -> None:
+    """Print one sample: verdict, evidence, code. All of it is untrusted text and stripped of control characters."""
+    from rich.panel import Panel
+    from rich.table import Table
+
+    from harness.evidence import clean
+
+    evidence = verdict.evidence
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    tests = f"{verdict.tests_run} of {verdict.tests_expected} tests, {verdict.cpu_seconds:.2f} s CPU"
+    for name, value in (
+        ("outcome", f"{verdict.outcome} ({tests})"),
+        ("reason", evidence.reason),
+        ("input", evidence.call),
+        ("expected", evidence.expected),
+        ("actual", evidence.actual),
+        ("printed", evidence.output),
+    ):
+        if value:
+            facts.add_row(name, clean(value, 600))
+    title = f"{verdict.task_id} [{verdict.sample_index}]"
+    console = _console()
+    console.print(Panel(facts, title=title, title_align="left"))
+    console.print(clean(sample.program, 4000).rstrip())
+    console.print()
+
+
+def print_doctor(as_json: bool) -> int:
+    """Print what this machine can and cannot do; return 0 if programs can run here, else 3."""
+    from rich.table import Table
+
+    from sandbox import examine
+
+    findings = examine()
+    usable = any(finding.ok for finding in findings if finding.name in ("docker", "local"))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        return 0 if usable else EXIT_INVALID
+    table = Table("", "check", "found", "fix", box=None, pad_edge=False)
+    for finding in findings:
+        table.add_row("ok" if finding.ok else "no", finding.name, finding.detail, "" if finding.ok else finding.fix)
+    _console().print(table)
+    return 0 if usable else EXIT_INVALID
