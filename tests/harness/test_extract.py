@@ -1,0 +1,153 @@
+"""Extraction: what counts as code, and that no text breaks it or makes it slow."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.extract import extract_program
+from harness.records import CheckTests, Task
+
+PROMPT = 'from typing import List\n\n\ndef add(x: int, y: int) -> int:\n    """Add two numbers."""\n'
+TASK = Task(
+    task_id="T/0",
+    prompt=PROMPT,
+    entry_point="add",
+    reference="",
+    tests=CheckTests(source="", remote_names=("add",)),
+)
+BODY = "    return x + y\n"
+WHOLE = "def add(x, y):\n    return x + y\n"
+
+
+def _program(completion: str) -> str:
+    return extract_program(TASK, completion)
+
+
+# --- what counts as code
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        BODY,
+        "",
+        "\n\n",
+        "I cannot help with that.",
+        "    s = '```'\n    return s\n",
+        "    # ``` in a comment\n" + BODY,
+        '    """Doctest:\n\n    ```python\n    add(1, 2)\n    ```\n    """\n' + BODY,
+        "def helper():\n    '''\n```\ntext\n```\n'''\n",
+        "text ```python inline``` text\n",
+    ],
+)
+def test_without_a_fence_the_completion_continues_the_prompt(completion: str) -> None:
+    assert _program(completion) == PROMPT + completion
+
+
+@pytest.mark.parametrize(
+    ("completion", "program"),
+    [
+        (f"```python\n{WHOLE}```", WHOLE),
+        (f"Here it is:\n\n```python\n{WHOLE}```\nIt adds.\n", WHOLE),
+        (f"```py\n{WHOLE}```", WHOLE),
+        (f"```Python3 title=x\n{WHOLE}```", WHOLE),
+        (f"```\n{WHOLE}```", WHOLE),
+        (f"```python\r\n{WHOLE}```\r\n", WHOLE),
+        (f"  ```python\n{WHOLE}  ```", WHOLE),
+        (f"```python\n{WHOLE}", WHOLE),
+        (f"First:\n```bash\npip install x\n```\nthen:\n```python\n{WHOLE}```", WHOLE),
+        (f"Example:\n```\n>>> add(1, 2)\n3\n```\nCode:\n```python\n{WHOLE}```", WHOLE),
+        (f"```python\n{WHOLE}```\nor\n```python\ndef add(x, y): return 0\n```", WHOLE),
+        ("```python\nasync def add(x, y): ...\n```", "async def add(x, y): ...\n"),
+        ("```python\nclass add: ...\n```", "class add: ...\n"),
+        (f"```python\n{BODY}```", PROMPT + BODY),
+        ("```python\ndef addition(x): ...\n```", PROMPT + "def addition(x): ...\n"),
+        ("```python", PROMPT),
+        ("```bash\nls\n```\n", PROMPT + "```bash\nls\n```\n"),
+    ],
+)
+def test_a_fenced_block_is_the_code(completion: str, program: str) -> None:
+    assert _program(completion) == program
+
+
+@pytest.mark.parametrize("after", ["```", "```\n\nThis adds two numbers.\n", "```\n\n```python\nprint(add(1, 2))\n```"])
+@pytest.mark.parametrize("code", [BODY, "\n" + BODY, "\treturn x + y\n", WHOLE, f"import os\n\n{WHOLE}"])
+def test_a_fence_behind_code_ends_it(code: str, after: str) -> None:
+    assert _program(code + after) == PROMPT + code
+
+
+def test_prose_with_a_leading_blank_is_no_code() -> None:
+    assert _program(f" Sure:\n```python\n{WHOLE}```") == WHOLE
+
+
+def test_an_odd_entry_point_is_taken_literally() -> None:
+    odd = Task(task_id="T", prompt="p", entry_point="a(+)*\\", reference="", tests=TASK.tests)
+    assert extract_program(odd, f"```python\n{WHOLE}```") == "p" + WHOLE
+
+
+# --- no text breaks it
+
+PIECES = st.sampled_from(
+    [
+        "```",
+        "```python",
+        "\n",
+        "\n```",
+        "```\n",
+        '"""',
+        "'''",
+        "    ",
+        "\t",
+        "def add(",
+        "(",
+        "\0",
+        "\ud800",
+        "`",
+        "\r",
+        "x",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES | st.text(max_size=5), max_size=40).map("".join))
+def test_any_text_gives_a_program_made_of_it(completion: str) -> None:
+    program = _program(completion)
+    assert program.removeprefix(PROMPT) in completion
+
+
+N = 10_000_000
+HOSTILE = {
+    "ten megabytes of brackets": "(" * N,
+    "nested brackets": "(" * 100_000,
+    "a long sum": "1" + "+1" * 100_000,
+    "a long chain of attributes": "a" + ".b" * 200_000,
+    "a lone surrogate": "\ud800" * 1000 + "\n```python\n\udfff```",
+    "NUL": "\0" * N,
+    "prose": "It is a truth universally acknowledged, that a line in want of code.\n" * 20_000,
+    "newlines": "\n" * N,
+    "blanks": " " * N,
+    "indented blanks": "\n    \t" * (N // 6),
+    "backticks": "`" * N,
+    "fences": "```\n" * (N // 4),
+    "python fences": "```python\n" * (N // 10),
+    "foreign fences": "```c\n```\n" * (N // 9),
+    "blanks before fences": (" " * 5000 + "```x`\n") * (N // 5006),
+    "one long language": "```" + "x" * N,
+    "fences in quotes": '"""\n' + "```\n" * (N // 4),
+    "quotes and fences": "'''\n```\n" * (N // 8),
+    "almost the entry point": "```python\n" + "async \t" * (N // 7) + "\n```",
+    "many definitions": "```python\n" + "def ad(\n" * (N // 8) + "\n```",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_takes_linear_time(name: str) -> None:
+    started = time.process_time()
+    program = _program(HOSTILE[name])
+    assert time.process_time() - started < 2.0
+    assert program.removeprefix(PROMPT) in HOSTILE[name]
