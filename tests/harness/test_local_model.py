@@ -71,9 +71,7 @@ def _tokenizer(extra: Sequence[str] = (), special: Sequence[str] = ()) -> PreTra
 def _config(vocabulary: int, **changes: Any) -> LlamaConfig:
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
     ends = {"eos_token_id": 0, "bos_token_id": None, "pad_token_id": None}
-    return LlamaConfig(
-        **{**sizes, **ends, "vocab_size": vocabulary, "max_position_embeddings": CONTEXT, **changes}  # type: ignore[arg-type]
-    )
+    return LlamaConfig(**{**sizes, **ends, "vocab_size": vocabulary, "max_position_embeddings": CONTEXT, **changes})
 
 
 @pytest.fixture(scope="session")
@@ -191,7 +189,13 @@ def test_a_checkpoints_own_sampling_settings_do_not_leak(
     dreamer: LocalModel, dreamer_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(dreamer_folder, tmp_path, dirs_exist_ok=True)
-    hostile = {"do_sample": True, "temperature": 0.1, "top_k": 1, "top_p": 0.1, "repetition_penalty": 9.0}
+    hostile: dict[str, Any] = {
+        "do_sample": True,
+        "temperature": 0.1,
+        "top_k": 1,
+        "top_p": 0.1,
+        "repetition_penalty": 9.0,
+    }
     hostile |= {"max_length": 3, "min_new_tokens": 20, "no_repeat_ngram_size": 1, "suppress_tokens": [5, 6, 7]}
     hostile |= {"num_beams": 3, "stop_strings": ["a"], "forced_eos_token_id": 9, "max_time": 0.001}
     (tmp_path / "generation_config.json").write_text(json.dumps(hostile))
