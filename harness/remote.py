@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from harness.rehearsal import Plan, encode_operation
 from sandbox import CodecError, Decoder, Opaque, Session, dumps, loads
 
+# Tests may do anything with a value, in time that can grow with its square; no test of the benchmarks comes near this.
+MAX_VALUE_TEXT = 256 << 10
 _OPTIONAL = frozenset({"call", "get", "set", "iter", "len", "item", "bool"})
 
 
@@ -177,6 +179,8 @@ class Conversation:
         line = self._session.reply(index + 1)
         if line is None:
             raise ProgramEnded
+        if len(line) > MAX_VALUE_TEXT:
+            raise Unsendable("value too large")
         try:
             structure = loads(line)
         except CodecError as error:

@@ -26,6 +26,8 @@ from typing import Any
 MAX_DEPTH = 150
 MAX_NODES = 1_000_000
 MAX_TEXT = 32 << 20
+MAX_EQUAL_HASHES = 1000
+_MODULUS = sys.hash_info.modulus
 _MAX_DIGITS = 4300  # Python's own default limit for int <-> str; larger ones travel as hexadecimal
 
 _SCALARS = frozenset({int, float, str, bool, type(None)})
@@ -235,7 +237,7 @@ def digest(value: Any) -> str:
 class Decoder:
     """Turns structures back into values, strictly. `opaque` and `reference` make the values for handles."""
 
-    __slots__ = ("opaque", "reference")
+    __slots__ = ("hashes", "opaque", "reference")
 
     def __init__(
         self,
@@ -244,11 +246,14 @@ class Decoder:
     ) -> None:
         self.opaque = opaque
         self.reference = reference
+        self.hashes: dict[int, set[int]] = {}  # of large ints, whose hashes a program can choose
 
     def decode(self, structure: Any, depth: int = 0) -> Any:
         """Return the value of a structure. Raises CodecError for anything that `Encoder` does not make."""
         kind = type(structure)
         if kind in _SCALARS:
+            if kind is int and not -_MODULUS < structure < _MODULUS:
+                self._watch(structure)
             return structure
         if depth > MAX_DEPTH + 2:
             raise CodecError("value nested too deeply")
@@ -265,12 +270,21 @@ class Decoder:
     def _items(self, content: Any, depth: int) -> list[Any]:
         if type(content) is not list:
             raise CodecError("not a list")
-        if set(map(type, content)) <= _SCALARS:
+        kinds = set(map(type, content))
+        if kinds <= _SCALARS and (int not in kinds or _all_small(content)):
             return list(content)
         return [self.decode(item, depth + 1) for item in content]
 
+    def _watch(self, number: int) -> None:
+        """Refuse values made of ints with equal hashes: a set of them would take quadratic time, here or in a test."""
+        same = self.hashes.setdefault(hash(number), set())
+        same.add(number)
+        if len(same) > MAX_EQUAL_HASHES:
+            raise CodecError("too many numbers with equal hashes")
+
     def _dict(self, content: Any, depth: int) -> dict[Any, Any]:
-        return {self.decode(k, depth + 1): self.decode(v, depth + 1) for k, v in content}
+        keys = _spread([self.decode(key, depth + 1) for key, _ in content])
+        return dict(zip(keys, (self.decode(value, depth + 1) for _, value in content), strict=True))
 
     def _tagged(self, tag: str, content: Any, depth: int) -> Any:
         if tag == "t":
@@ -278,7 +292,7 @@ class Decoder:
         if tag == "d":
             return self._dict(content, depth)
         if tag == "s":
-            return set(self._items(content, depth))
+            return set(_spread(self._items(content, depth)))
         if tag == "o":
             handle, name = content
             if type(handle) is not int or type(name) is not str:
@@ -286,6 +300,10 @@ class Decoder:
             return self.opaque(handle, name)
         if tag == "r":
             return self.reference(int(content))
+        if tag == "i":
+            number = int(content, 16)
+            self._watch(number)
+            return number
         if tag == "nt":
             name, fields, values = content
             return _named(name, fields, self._items(values, depth))
@@ -303,6 +321,19 @@ class Decoder:
         return _MAKERS[tag](content)
 
 
+def _all_small(content: list[Any]) -> bool:
+    """Whether all ints are below the modulus of Python's hash, where no two hashes are equal."""
+    numbers = [item for item in content if type(item) is int]
+    return -_MODULUS < min(numbers) and max(numbers) < _MODULUS
+
+
+def _spread(items: list[Any]) -> list[Any]:
+    """Return items that are to be hashed, refused if many share a hash (tuples of -1 and -2 all do)."""
+    if len(items) > MAX_EQUAL_HASHES and max(Counter(map(hash, items)).values()) > MAX_EQUAL_HASHES:
+        raise CodecError("too many items with equal hashes")
+    return items
+
+
 def _named(name: Any, fields: Any, values: list[Any]) -> Any:
     valid = [f for f in fields if type(f) is str and f.isidentifier() and not f.startswith("_") and not iskeyword(f)]
     if len(set(valid)) != len(values) or not str(name).isidentifier() or iskeyword(name) or len(values) > 100:
@@ -312,11 +343,10 @@ def _named(name: Any, fields: Any, values: list[Any]) -> Any:
 
 
 _MAKERS: dict[str, Callable[..., Any]] = {
-    "i": lambda content: int(content, 16),
     "c": lambda content: complex(float(content[0]), float(content[1])),
     "b": lambda content: content.encode("latin-1"),
     "ba": lambda content: bytearray(content, "latin-1"),
-    "f": frozenset,
+    "f": lambda items: frozenset(_spread(items)),
     "range": lambda items: range(*items),
     "Fraction": lambda items: Fraction(*items),
     "Counter": Counter,
