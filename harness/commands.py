@@ -82,7 +82,7 @@ def _console() -> Console:
 
 def percent(estimate: Estimate) -> str:
     """Return an estimate as `22.0 % (17.8-27.0)`."""
-    return f"{estimate.value:.1%} ({100 * estimate.low:.1f}–{100 * estimate.high:.1f})"
+    return f"{estimate.value:.1%} ({100 * estimate.low:.1f}-{100 * estimate.high:.1f})"
 
 
 def print_reports(reports: list[Report], as_json: bool) -> int:

@@ -73,8 +73,18 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> list[Repor
     """
     benchmarks = [load_benchmark(name) for name in config.tasks]
     # Everything that can be wrong with the request is found before the sandbox is opened.
-    sources = [open_source(config.model, config.samples, benchmark, _chosen(benchmark, config), config.decoding,
-                           config.options, config.partial) for benchmark in benchmarks]
+    sources = [
+        open_source(
+            config.model,
+            config.samples,
+            benchmark,
+            _chosen(benchmark, config),
+            config.decoding,
+            config.options,
+            config.partial,
+        )
+        for benchmark in benchmarks
+    ]
     return [
         _evaluate_one(config, benchmark, source, progress or NoProgress())
         for benchmark, source in zip(benchmarks, sources, strict=True)
@@ -100,9 +110,7 @@ def _chosen(benchmark: Benchmark, config: EvalConfig) -> tuple[Task, ...]:
     return benchmark.tasks[: config.limit]
 
 
-def resolve(
-    config: EvalConfig, benchmark: Benchmark, source: Source, sandbox: Sandbox, limits: Limits
-) -> RunConfig:
+def resolve(config: EvalConfig, benchmark: Benchmark, source: Source, sandbox: Sandbox, limits: Limits) -> RunConfig:
     """Return the run's configuration with nothing left open."""
     return RunConfig(
         benchmark=benchmark.name,

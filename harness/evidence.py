@@ -19,9 +19,7 @@ def clean(text: str, longest: int = LONGEST) -> str:
     cut = text if len(text) <= longest else text[:longest] + f"… ({len(text)} characters)"
     if cut.isprintable():
         return cut
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in cut
-    )
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in cut)
 
 
 def shown(value: Any) -> str:

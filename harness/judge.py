@@ -13,16 +13,24 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, replace
-from typing import Any
 
-from harness.benchmarks.oracles import agrees
 from harness.errors import UsageError
-from harness.evidence import call_text, clean, shown
+from harness.evidence import clean
 from harness.expected import Expected, ExpectedValues
+from harness.findings import Finding, compare_all, run_suite
 from harness.records import CallTests, CheckTests, Evidence, Outcome, Sample, StopReason, Task, Verdict
-from harness.remote import Conversation, Diverged, ProgramEnded, Tampered, Unsendable
+from harness.remote import Conversation, Diverged
 from harness.suite import Scores, Suite
-from sandbox import CellLost, CodecError, Decoder, Execution, Limits, Program, Sandbox, SandboxClosed, SandboxError, Session, Status, loads
+from sandbox import (
+    CellLost,
+    Execution,
+    Limits,
+    Program,
+    Sandbox,
+    SandboxClosed,
+    SandboxError,
+    Status,
+)
 
 ATTEMPTS = 3
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
@@ -38,17 +46,6 @@ _ENDED = {
     Status.OUT_OF_MEMORY: Outcome.OUT_OF_MEMORY,
     Status.OUTPUT_LIMIT: Outcome.OUTPUT_LIMIT,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the tests found, before it is known what the program used."""
-
-    outcome: Outcome | None  # None: the program ended without an answer, so its end decides
-    tests_run: int
-    tests_expected: int
-    evidence: Evidence
-    base_passed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +134,7 @@ class Judge:
         with self._sandbox.start(program, self._limits) as session:
             conversation = Conversation(session, suite.plan, interactive)
             scores = Scores(lenient=False)
-            outcome, evidence = _run_suite(suite, conversation, scores)
+            outcome, evidence = run_suite(suite, conversation, scores)
             execution = session.end()
             if not interactive and session.reply(program.operations + 1) is not None:
                 outcome, evidence = Outcome.TAMPERED, Evidence(reason="more replies than calls")
@@ -149,7 +146,7 @@ class Judge:
         total = len(expected.lines)
         program = Program(source=sample.program, plan=expected.plan, operations=total)
         with self._sandbox.start(program, self._call_limits(expected)) as session:
-            held, outcome, evidence = _compare_all(session, task, tests, expected)
+            held, outcome, evidence = compare_all(session, tests, expected)
             execution = session.end()
             if session.reply(total + 1) is not None:
                 outcome, evidence = Outcome.TAMPERED, Evidence(reason="more replies than calls")
@@ -169,121 +166,6 @@ class Judge:
             call_cpu_seconds=max(each, default=rule.least),
             reply_bytes=self._limits.reply_bytes + 2 * sum(map(len, expected.lines)),
         )
-
-
-def _run_suite(suite: Suite, conversation: Conversation, scores: Scores) -> tuple[Outcome | None, Evidence]:
-    """Run the tests to their end or first failure; the outcome is None when the program ended without an answer."""
-    try:
-        loading = _loading_failure(conversation.load())
-        if loading is not None:
-            return loading
-        suite.run(conversation, scores)
-    except ProgramEnded:
-        return None, Evidence(call=call_text(conversation.last))
-    except Tampered as error:
-        return Outcome.TAMPERED, Evidence(reason=clean(str(error)), call=call_text(conversation.last))
-    except Unsendable as error:
-        return _unsendable(str(error)), Evidence(reason=clean(str(error)), call=call_text(conversation.last))
-    except Exception as error:  # whatever the benchmark's tests raise over the value that they got
-        return _failure(error, conversation, scores)
-    if scores.begun == 0:
-        raise UsageError("the tests made no assertion, so nothing could be proved")
-    return Outcome.PASSED, Evidence()
-
-
-def _failure(error: Exception, conversation: Conversation, scores: Scores) -> tuple[Outcome, Evidence]:
-    call = call_text(conversation.last)
-    if error is conversation.raised:
-        text = getattr(error, "candidate_text", "exception")
-        outcome = Outcome.OUT_OF_MEMORY if isinstance(error, MemoryError) else Outcome.ERROR
-        return outcome, Evidence(reason=clean(text), call=call)
-    if not isinstance(error, AssertionError):
-        reason = f"the test could not use the value: {type(error).__name__}: {error}"
-        return Outcome.FAILED, Evidence(reason=clean(reason), call=call)
-    if scores.sides is None:
-        return Outcome.FAILED, Evidence(reason=clean(f"not true: {scores.source}"), call=call)
-    actual, expected = scores.sides
-    return Outcome.FAILED, Evidence(
-        reason=clean(f"assert {scores.source}"), call=call, expected=shown(expected), actual=shown(actual)
-    )
-
-
-def _loading_failure(reply: list[Any]) -> tuple[Outcome, Evidence] | None:
-    """Return what is wrong if the program could not be loaded."""
-    kind, *content = reply
-    if kind == "ok":
-        return None
-    if kind == "s" and len(content) == 2:
-        return Outcome.SYNTAX, Evidence(reason=clean(str(content[0])))
-    if kind == "e" and len(content) == 4:
-        name, _ancestor, message, line = content
-        outcome = Outcome.OUT_OF_MEMORY if name == "MemoryError" else Outcome.ERROR
-        return outcome, Evidence(reason=clean(f"{name}: {message} (line {line}, while loading)"))
-    return Outcome.TAMPERED, Evidence(reason="not a reply to loading")
-
-
-def _compare_all(
-    session: Session, task: Task, tests: CallTests, expected: Expected
-) -> tuple[int, Outcome | None, Evidence]:
-    """Return how many inputs held before the first that did not, and what became of that one."""
-    first = session.reply(0)
-    if first is None:
-        return 0, None, Evidence()
-    loading = _loading_failure(_parsed(first))
-    if loading is not None:
-        return 0, *loading
-    inputs = (*tests.base_inputs, *tests.plus_inputs)
-    for index, right in enumerate(expected.lines):
-        line = session.reply(index + 1)
-        if line == right and b"NaN" not in line and not tests.oracle:
-            continue  # equal texts are equal values
-        operation = ["call", {"n": tests.entry_point}, list(inputs[index])]
-        if line is None:
-            return index, None, Evidence(call=call_text(operation, plain=True))
-        outcome, evidence = _compare(line, right, tests, inputs[index])
-        if outcome is not Outcome.PASSED:
-            return index, outcome, replace(evidence, call=call_text(operation, plain=True))
-    return len(expected.lines), Outcome.PASSED, Evidence()
-
-
-def _parsed(line: bytes) -> list[Any]:
-    try:
-        structure = loads(line)
-    except CodecError as error:
-        return ["?", str(error)]
-    return structure if type(structure) is list and structure else ["?"]
-
-
-def _compare(
-    line: bytes, right: bytes, tests: CallTests, arguments: tuple[Any, ...]
-) -> tuple[Outcome, Evidence]:
-    """Compare one reply with the reference's."""
-    kind, *content = _parsed(line)
-    if kind == "e" and len(content) == 4:
-        outcome = Outcome.OUT_OF_MEMORY if content[0] == "MemoryError" else Outcome.ERROR
-        return outcome, Evidence(reason=clean(f"{content[0]}: {content[2]}"))
-    if kind == "x" and len(content) == 1:
-        return _unsendable(str(content[0])), Evidence(reason=clean(str(content[0])))
-    if kind == "h":
-        return Outcome.FAILED, Evidence(reason="a value too large to be sent, and not the right one by its digest")
-    if kind != "v" or len(content) != 1:
-        return Outcome.TAMPERED, Evidence(reason="not a reply to a call")
-    decoder = Decoder()
-    try:
-        actual = decoder.decode(content[0])
-    except CodecError as error:
-        return Outcome.TAMPERED, Evidence(reason=clean(str(error)))
-    form, wanted = loads(right)
-    if form == "h":
-        return Outcome.FAILED, Evidence(reason="the right value is much larger", actual=shown(actual))
-    wanted = decoder.decode(wanted)
-    if agrees(tests, arguments, wanted, actual):
-        return Outcome.PASSED, Evidence()
-    return Outcome.FAILED, Evidence(reason="wrong value", expected=shown(wanted), actual=shown(actual))
-
-
-def _unsendable(reason: str) -> Outcome:
-    return Outcome.OUTPUT_LIMIT if "large" in reason else Outcome.FAILED
 
 
 def _settled(finding: Finding, execution: Execution, limits: Limits, sample: Sample) -> Finding:

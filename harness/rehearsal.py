@@ -68,14 +68,14 @@ def _give(value: Any) -> Callable[..., Any]:
     return method
 
 
-for _name in "lt le gt ge ne bool contains".split():
+for _name in ["lt", "le", "gt", "ge", "ne", "bool", "contains"]:
     setattr(Anything, f"__{_name}__", _give(True))
-for _name in "len int index trunc".split():
+for _name in ["len", "int", "index", "trunc"]:
     setattr(Anything, f"__{_name}__", _give(0))
-for _name in "add sub mul truediv floordiv mod pow and or xor lshift rshift".split():
+for _name in ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift"]:
     setattr(Anything, f"__{_name}__", lambda self, other: self._step())
     setattr(Anything, f"__r{_name}__", lambda self, other: self._step())
-for _name in "neg pos abs invert round getitem".split():
+for _name in ["neg", "pos", "abs", "invert", "round", "getitem"]:
     setattr(Anything, f"__{_name}__", lambda self, *others: self._step())
 Anything.__float__ = _give(0.0)  # type: ignore[attr-defined]
 Anything.__str__ = _give("")  # type: ignore[method-assign]

@@ -149,7 +149,10 @@ def _from_model(
 
     def pending(stored: Container[tuple[str, int]]) -> Iterator[Sample]:
         wanted = [
-            (task, index) for task in tasks for index in range(resolved.n_samples) if (task.task_id, index) not in stored
+            (task, index)
+            for task in tasks
+            for index in range(resolved.n_samples)
+            if (task.task_id, index) not in stored
         ]
         prompts = [
             Prompt(
@@ -161,7 +164,11 @@ def _from_model(
             for task, index in wanted
         ]
         for (task, _), prompt, completion in zip(wanted, prompts, model.generate(prompts, settings), strict=True):
-            program = task.reference if completion.stop_reason is StopReason.REFERENCE else rules.program(task, completion.text)
+            program = (
+                task.reference
+                if completion.stop_reason is StopReason.REFERENCE
+                else rules.program(task, completion.text)
+            )
             yield _sample(prompt, completion, program)
 
     return Source(

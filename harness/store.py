@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -81,7 +82,7 @@ class RunFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise UsageError(f"{path} is in use by another run of the harness; wait for it or give another --out") from None
+            raise UsageError(f"{path} is in use by another run: wait for it or give another --out") from None
         try:
             self._claim(config, resume)
             self._samples = self._append_to(SAMPLES)
@@ -147,7 +148,7 @@ class RunFolder:
     def sort_verdicts(self, order: dict[str, int]) -> None:
         """Put the verdicts into the order of tasks and samples, where a resumed run has left them out of it."""
         keys = [(order[verdict.task_id], verdict.sample_index) for verdict in self.verdicts()]
-        if any(earlier > later for earlier, later in zip(keys, keys[1:], strict=False)):
+        if any(earlier > later for earlier, later in pairwise(keys)):
             verdicts = sorted(self.verdicts(), key=lambda verdict: (order[verdict.task_id], verdict.sample_index))
             self._rewrite_verdicts(verdicts)
 

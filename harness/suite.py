@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import random
 import types
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from harness.records import CheckTests
 from harness.rehearsal import Plan, Rehearsal, RehearsalOver
 from harness.remote import Driver, RemoteName
+
 
 class Scores:
     """What the assertions report: how many began, and the two sides of the last comparison."""
@@ -54,7 +56,7 @@ class _Instrument(ast.NodeTransformer):
         self._remote_names = {*remote_names, "candidate"}
         self._lenient = lenient
 
-    def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:  # noqa: N802
+    def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
         test = node.test
         if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
             left, right = test.left, test.comparators[0]
@@ -95,10 +97,8 @@ class Suite:
     def _rehearse(self, code: types.CodeType) -> tuple[Plan, int]:
         driver = Rehearsal()
         scores = Scores(lenient=True)
-        try:
+        with contextlib.suppress(Exception, RehearsalOver):  # what was recorded until then is the plan
             self._execute(code, driver, scores)
-        except (Exception, RehearsalOver):  # noqa: S110  (what was recorded until then is the plan)
-            pass
         return Plan(driver.operations), scores.begun
 
     def run(self, driver: Driver, scores: Scores) -> None:

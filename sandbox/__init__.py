@@ -13,7 +13,8 @@ from sandbox.contract import (
     Status,
     replies,
 )
-from sandbox.guest.codec import CodecError, Decoder, Encoder, Opaque, dumps, loads
+from sandbox.guest.codec import CodecError, Encoder, Opaque, dumps
+from sandbox.guest.decoding import Decoder, loads
 from sandbox.select import NAMES, open_sandbox
 
 __all__ = [

@@ -8,6 +8,7 @@ removed when its standard input closes, so a killed harness leaves none behind.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from typing import Any
 import docker
 import docker.errors
 import requests.exceptions
+
 from sandbox.contract import Limits, SandboxError, SandboxUnavailable
 from sandbox.guest.syscalls import ALLOWED
 from sandbox.images import build
@@ -215,15 +217,12 @@ class Container:
     def kill(self) -> None:
         sock, self._socket = self._socket, None
         if sock is not None:
-            try:
+            with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         if self._id:
-            try:
+            # It may be removing itself already, or the engine is gone: then it ends with its standard input.
+            with contextlib.suppress(*_ERRORS):
                 self._api.remove_container(self._id, force=True)
-            except _ERRORS:  # removing itself already, or the engine is gone: then it ends with its standard input
-                pass
 
     def diagnosis(self) -> str:
         return b"".join(self._said).decode("utf-8", "replace")[-2000:].strip()

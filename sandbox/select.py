@@ -11,9 +11,7 @@ NAMES = ("auto", "docker", "local")
 _log = logging.getLogger(__name__)
 
 
-def open_sandbox(
-    name: str, limits: Limits, workers: int, image: str = "auto", runtime: str | None = None
-) -> Pool:
+def open_sandbox(name: str, limits: Limits, workers: int, image: str = "auto", runtime: str | None = None) -> Pool:
     """Return a pool of cells: "docker", "local", or "auto" (docker if an engine answers, else local with a warning).
 
     `image` and `runtime` concern Docker only. Raises SandboxUnavailable, with the fix, when that kind cannot be had.

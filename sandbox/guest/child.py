@@ -19,7 +19,8 @@ import time
 import types
 from typing import Any
 
-from sandbox.guest.codec import CodecError, Decoder, TooLarge, digest, dumps, encode_text, loads
+from sandbox.guest.codec import CodecError, TooLarge, digest, dumps, encode_text
+from sandbox.guest.decoding import Decoder, loads
 
 REPLY_FD = 3
 OPERATION_FD = 4

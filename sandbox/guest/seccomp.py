@@ -1,4 +1,4 @@
-"""Take powers away for good: a system-call filter, no new privileges, no capabilities. By ctypes, standard library only.
+"""Take powers away for good: a system-call filter, no new privileges, no capabilities. By ctypes.
 
 The filter is an allow-list (`syscalls.ALLOWED`); what is not on it answers ENOSYS, so that C libraries fall back as
 on an older kernel. New namespaces through clone, and sockets other than local and internet stream and datagram ones,
@@ -33,7 +33,7 @@ def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> 
 def _filter(machine: str) -> bytes:
     """Return the BPF program for an architecture."""
     architecture, column = _MACHINES[machine]
-    numbers = {name: pair[column] for name, pair in ALLOWED.items() if pair[column] is not None}
+    numbers = {name: number for name, pair in ALLOWED.items() if (number := pair[column]) is not None}
     refuse = _instruction(_RETURN, _ERRNO | errno.EPERM)
     allow = _instruction(_RETURN, _ALLOW)
     clone, sockets = numbers.pop("clone"), [numbers.pop("socket"), numbers.pop("socketpair")]

@@ -33,7 +33,8 @@ ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONPATH": GUEST_HOME}
 WORK = "/work"
 USER_ID = 20_000
 _LEFT_OUT = frozenset(
-    "test tests idlelib tkinter turtledemo ensurepip lib2to3 site-packages dist-packages pydoc_data config".split()
+    {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "config"}
+    | {"site-packages", "dist-packages"}
 )
 _LIBRARY = re.compile(r"(?:=>\s*)?(/\S+)\s+\(0x")
 
@@ -99,9 +100,7 @@ def lay_out(root: Path) -> None:
     for folder in ("dev", "etc", "proc", "tmp", "sys", WORK[1:], "usr/local/bin"):
         (root / folder).mkdir(parents=True)
     (root / WORK[1:]).chmod(0o1777)  # the guest's, so that a program may write there but not change it
-    (root / "etc/passwd").write_text(
-        f"root:x:0:0::/:/bin/false\nprogram:x:{USER_ID}:{USER_ID}::{WORK}:/bin/false\n"
-    )
+    (root / "etc/passwd").write_text(f"root:x:0:0::/:/bin/false\nprogram:x:{USER_ID}:{USER_ID}::{WORK}:/bin/false\n")
     for name, content in guest_files().items():
         path = root / GUEST_HOME[1:] / name
         path.parent.mkdir(parents=True, exist_ok=True)

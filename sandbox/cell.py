@@ -1,0 +1,230 @@
+"""One cell as the harness sees it: frames over a channel, and the programs in flight to its guest.
+
+A `Channel` is bytes to and from one guest; docker.py and local.py make them. A cell that dies, or does not answer long
+after every limit, is abandoned: its programs raise `CellLost`, and whether to run them again is the caller's choice.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import struct
+import threading
+import time
+from typing import Any, Protocol
+
+from sandbox.contract import CellLost, Execution, Limits, Program, SandboxError, Status
+
+_HEADER = struct.Struct(">II")
+_MAX_FRAME = 256 << 20
+DEPTH = 2
+START_SECONDS = 60.0
+GRACE_SECONDS = 20.0
+
+
+class Channel(Protocol):
+    """Bytes to and from the guest of one cell."""
+
+    def write(self, data: bytes) -> None:
+        """Send all of it. Raises OSError when the other side has gone."""
+
+    def read(self) -> bytes:
+        """Wait for bytes; empty at the end. Raises OSError when the connection breaks."""
+
+    def kill(self) -> None:
+        """End the cell and everything in it, and leave nothing behind. May be called twice."""
+
+    def diagnosis(self) -> str:
+        """What the cell said last, for an error message."""
+
+
+class CellSession:
+    """One program in a cell; see `sandbox.contract.Session`."""
+
+    def __init__(self, cell: Cell, number: int, program: Program, limits: Limits) -> None:
+        self._cell = cell
+        self._number = number
+        self._program = program
+        self._changed = threading.Condition()
+        self._lines: list[bytes] = []
+        self._rest = b""
+        self._end: dict[str, Any] | None = None
+        self._output = b""
+        self._lost = ""
+        # The programs ahead of this one in the cell may use up their wall time first.
+        self._deadline = time.monotonic() + DEPTH * (limits.wall_seconds + GRACE_SECONDS)
+
+    def reply(self, index: int) -> bytes | None:
+        with self._changed:
+            while len(self._lines) <= index:
+                if self._end is not None:
+                    return None
+                self._wait()
+            return self._lines[index]
+
+    def send(self, operation: bytes) -> None:
+        self._cell.send({"kind": "operation", "id": self._number}, operation)
+
+    def end(self) -> Execution:
+        if self._end is None and not self._lost:
+            self._cell.send({"kind": "stop", "id": self._number})
+        with self._changed:
+            while self._end is None:
+                self._wait()
+            end = self._end
+        status, detail = end["status"], end["detail"]
+        if status == "machine":
+            raise CellLost(f"the cell could not start a program: {detail}")
+        if status == Status.EXITED and len(self._lines) > self._program.operations:
+            status = Status.FINISHED
+        return Execution(
+            status=Status(status),
+            detail=detail,
+            cpu_seconds=end["cpu"],
+            wall_seconds=end["wall"],
+            peak_memory_bytes=end["peak"],
+            output=self._output,
+        )
+
+    def _wait(self) -> None:
+        """Wait for news, with the condition held. Raises CellLost when there can be none."""
+        if self._lost:
+            raise CellLost(self._lost)
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            self._lost = "the cell did not answer"
+            self._cell.abandon(self._lost)
+            raise CellLost(self._lost)
+        self._changed.wait(left)
+
+    def feed(self, data: bytes, end: dict[str, Any] | None = None) -> None:
+        """Take a frame from the cell's reader."""
+        with self._changed:
+            if end is not None:
+                self._output = data[end["replies"] :]
+                data = data[: end["replies"]]
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            self._lines += lines
+            self._end = end
+            self._changed.notify_all()
+
+    def lose(self, reason: str) -> None:
+        with self._changed:
+            self._lost = self._lost or reason
+            self._changed.notify_all()
+
+
+class Cell:
+    """One guest and the programs in flight to it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._sending = threading.Lock()
+        self._plan: bytes | None = None
+        self._sessions: dict[int, CellSession] = {}
+        self._numbers = itertools.count()
+        self._greeted = threading.Event()
+        self.lost = ""
+        self._reader = threading.Thread(target=self._read, name="cell-reader", daemon=True)
+        self._reader.start()
+
+    def wait_until_ready(self) -> None:
+        """Wait for the guest's greeting. Raises SandboxError with what the cell said if none comes."""
+        if not self._greeted.wait(START_SECONDS) or self.lost:
+            self.abandon("the guest did not start")
+            raise SandboxError(f"the sandbox's guest did not start: {self._channel.diagnosis() or self.lost}")
+
+    def start(self, program: Program, limits: Limits) -> CellSession:
+        number = next(self._numbers)
+        session = CellSession(self, number, program, limits)
+        header = {
+            "kind": "run",
+            "id": number,
+            "interactive": program.interactive,
+            "limits": {
+                "cpu_seconds": limits.cpu_seconds,
+                "wall_seconds": limits.wall_seconds,
+                "call_cpu_seconds": limits.call_cpu_seconds,
+                "output_bytes": limits.output_bytes,
+                "reply_bytes": limits.reply_bytes,
+                "disk_bytes": limits.disk_bytes,
+                "processes": limits.processes,
+                "address_space_bytes": limits.memory_bytes + (512 << 20),
+            },
+        }
+        with self._sending:
+            self._sessions[number] = session
+            if self.lost:
+                session.lose(self.lost)
+                return session
+            frames = b""
+            if self._plan is not program.plan:
+                self._plan = program.plan
+                frames = _frame({"kind": "plan"}, program.plan)
+            self._write(frames + _frame(header, program.source.encode("utf-8", "surrogatepass")))
+        return session
+
+    def send(self, header: dict[str, Any], body: bytes = b"") -> None:
+        with self._sending:
+            self._write(_frame(header, body))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._channel.write(data)
+        except OSError as error:
+            self.abandon(f"the cell is gone: {error}")
+
+    def forget(self, session: CellSession) -> None:
+        self._sessions.pop(session._number, None)
+
+    def abandon(self, reason: str) -> None:
+        """Kill the cell; every program in flight is told."""
+        self.lost = self.lost or reason
+        self._channel.kill()
+        for session in list(self._sessions.values()):
+            session.lose(self.lost)
+        self._greeted.set()
+
+    def _read(self) -> None:
+        """Reader thread: split the stream into frames and hand them to their programs."""
+        pending = bytearray()
+        reason = "the cell ended"
+        try:
+            while chunk := self._channel.read():
+                pending += chunk
+                while (frame := _unframe(pending)) is not None:
+                    self._take(*frame)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f"the connection to the cell broke: {error}"
+        self.abandon(reason)
+
+    def _take(self, header: dict[str, Any], body: bytes) -> None:
+        if header["kind"] == "hello":
+            self._greeted.set()
+            return
+        session = self._sessions.get(header["id"])
+        if session is not None:
+            session.feed(body, header if header["kind"] == "end" else None)
+        if header.get("clean") is False:
+            self.abandon("a program left files that could not be removed")
+
+
+def _frame(header: dict[str, Any], body: bytes = b"") -> bytes:
+    text = json.dumps(header).encode()
+    return _HEADER.pack(len(text), len(body)) + text + body
+
+
+def _unframe(pending: bytearray) -> tuple[dict[str, Any], bytes] | None:
+    """Take one whole frame off the front of `pending`, or nothing. Raises ValueError on nonsense."""
+    if len(pending) < _HEADER.size:
+        return None
+    head, body = _HEADER.unpack_from(pending)
+    if head + body > _MAX_FRAME:
+        raise ValueError("frame too large")
+    end = _HEADER.size + head + body
+    if len(pending) < end:
+        return None
+    header = json.loads(bytes(pending[_HEADER.size : _HEADER.size + head]))
+    content = bytes(pending[_HEADER.size + head : end])
+    del pending[:end]
+    return header, content
