@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import socket
@@ -32,6 +33,10 @@ REPOSITORY = "harness-sandbox"
 LABEL = "harness.cell"
 GUEST_MEMORY = 64 << 20
 _ENGINE_SECONDS = 60
+# Each cell's programs are a user of their own: the kernel counts processes per user, over all containers.
+_USERS = itertools.count(os.getpid())
+_USER_RANGE = 40_000
+_NO_MOUNT = "ro,nosuid,nodev,noexec,mode=555,size=4096"
 _ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
 _FIX = (
     "Start the Docker engine (Debian: `apt-get install docker.io`, then `dockerd &`), check that this user may use "
@@ -156,6 +161,7 @@ class Container:
             self._api.start(self._id)
         except _ERRORS as error:
             self.kill()
+            self._close()
             raise SandboxError(f"the Docker engine could not start a cell: {error}. {_FIX}") from error
 
     def _create(self, image: str, limits: Limits, runtime: str | None) -> str:
@@ -170,13 +176,17 @@ class Container:
             mem_limit=memory,
             memswap_limit=memory,
             ipc_mode="none",
-            tmpfs={build.WORK: f"rw,nosuid,nodev,noexec,mode=1777,size={limits.disk_bytes},nr_inodes=4096"},
+            tmpfs={
+                build.WORK: f"rw,nosuid,nodev,noexec,mode=1777,size={limits.disk_bytes},nr_inodes=4096",
+                "/dev/mqueue": _NO_MOUNT,  # over the engine's own, where a program could leave something for the next
+            },
             log_config={"Type": "none", "Config": {}},
             ulimits=[{"name": "core", "soft": 0, "hard": 0}],
             auto_remove=True,
             runtime=runtime,
         )
-        config = json.dumps({"uid": build.USER_ID, "work": build.WORK})
+        user = build.USER_ID + next(_USERS) % _USER_RANGE
+        config = json.dumps({"uid": user, "work": build.WORK})
         created = self._api.create_container(
             image,
             [*build.COMMAND, config],
@@ -192,13 +202,14 @@ class Container:
         return str(created["Id"])
 
     def write(self, data: bytes) -> None:
-        if self._socket is None:
+        sock = self._socket
+        if sock is None:
             raise OSError("closed")
-        self._socket.sendall(data)
+        sock.sendall(data)
 
     def read(self) -> bytes:
         """Return the guest's next bytes; what it writes to standard error is kept for a diagnosis."""
-        while self._socket is not None:
+        while (sock := self._socket) is not None:
             if len(self._pending) >= 8:
                 size = int.from_bytes(self._pending[4:8], "big")
                 if len(self._pending) >= 8 + size:
@@ -208,21 +219,31 @@ class Container:
                         return content
                     self._said.append(content)
                     continue
-            chunk = self._socket.recv(1 << 18)
+            try:
+                chunk = sock.recv(1 << 18)
+            except OSError:
+                self._close()
+                raise
             if not chunk:
-                break
+                self._close()
             self._pending += chunk
         return b""
 
     def kill(self) -> None:
-        sock, self._socket = self._socket, None
+        sock = self._socket
         if sock is not None:
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)  # wakes the reader, which closes it
         if self._id:
             # It may be removing itself already, or the engine is gone: then it ends with its standard input.
             with contextlib.suppress(*_ERRORS):
                 self._api.remove_container(self._id, force=True)
+
+    def _close(self) -> None:
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            self._holder.close()
+            sock.close()
 
     def diagnosis(self) -> str:
         return b"".join(self._said).decode("utf-8", "replace")[-2000:].strip()

@@ -6,7 +6,8 @@ its own pipes. After each program the guest, being PID 1, kills every other proc
 reaps them, and makes sure that the work folder is empty; where it cannot, it says so and the cell is thrown away.
 
 Started as `python -m sandbox.guest CONFIG`, CONFIG being JSON: `uid` (the programs' user id, or null where the cell
-has one user only: then capabilities are dropped instead), `work` (the work folder).
+has one user only: then capabilities are dropped instead), `work` (the work folder), `memory_bytes` (where the kernel
+keeps no account of the cell: what all processes of a program together may use, looked at now and then).
 """
 
 # What solutions import most. Loaded once here, so that a program's import is a dictionary look-up.
@@ -25,11 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.guest import child, seccomp
-from sandbox.guest.frames import Frames
+from sandbox.guest.frames import Frames, wipe
 from sandbox.guest.run import Run
 
 CLEAN_SECONDS = 2.0
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _OOM_COUNTERS = ("/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events")
 
 
@@ -39,6 +41,8 @@ class Guest:
     def __init__(self, config: dict[str, Any]) -> None:
         self.uid = config["uid"]
         self.work = config["work"]
+        self.memory_bytes = config.get("memory_bytes") or sys.maxsize
+        self.own_pages = 0
         self.frames = Frames(os.dup(0), os.dup(1))
         self.plan = child.Plan(b"[]")
         null = os.open("/dev/null", os.O_RDWR)
@@ -58,23 +62,27 @@ class Guest:
             f"{sys.prefix}/{sys.platlibdir}/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
         )
         os.umask(0o077)
+        if self.uid is not None:
+            os.setgroups([])
         seccomp.install()
         gc.collect()
         gc.disable()
         gc.freeze()
+        self.own_pages = int(Path("/proc/self/statm").read_text().split()[1])
         self.frames.send({"kind": "hello", "python": sys.version.split()[0], "pid": os.getpid()})
         while True:
             header, body = self.frames.next()
             if header["kind"] == "plan":
-                self.plan = child.Plan(body)
+                self.plan = child.Plan(bytes(body))
                 gc.freeze()
             elif header["kind"] == "run":
                 self.run(header, body)
 
-    def run(self, header: dict[str, Any], source: bytes) -> None:
+    def run(self, header: dict[str, Any], source: bytearray) -> None:
         run = Run(self, header, source)
         run.fork()
         run.watch()
+        wipe(source)
         end = run.finish()
         end["clean"] = self.clean()
         self.frames.send(end, bytes(run.replies) + run.output)
@@ -87,6 +95,7 @@ class Guest:
         # The kernel is to take the program, never the guest. Refused where a cell has no memory group of its own.
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
+        self.frames.forget()
         os.dup2(output, 1)
         os.dup2(output, 2)
         # the pipes may lie on the numbers that they are to be moved to: first away from them, then into place
@@ -114,9 +123,13 @@ class Guest:
             os.setresgid(self.uid, self.uid, self.uid)
             os.setresuid(self.uid, self.uid, self.uid)
 
-    def cpu_seconds(self) -> float:
-        """CPU time of every process of the cell but the guest, the ended ones included where they were waited for."""
-        total = 0
+    def usage(self) -> tuple[float, int]:
+        """CPU seconds and resident bytes of every process of the cell but the guest.
+
+        The time of ended ones is included where they were waited for. What each shares with the guest from its birth
+        is not counted; what a program's processes share with each other is, as often as they are.
+        """
+        ticks = pages = 0
         for name in os.listdir("/proc"):
             if not name.isdigit() or name == "1":
                 continue
@@ -125,8 +138,9 @@ class Guest:
                     fields = file.read().rsplit(b")", 1)[1].split()
             except OSError:
                 continue
-            total += sum(map(int, fields[11:15]))
-        return total / _CLOCK_TICKS
+            ticks += sum(map(int, fields[11:15]))
+            pages += max(0, int(fields[21]) - self.own_pages)
+        return ticks / _CLOCK_TICKS, pages * _PAGE_BYTES
 
     def sweep(self, pid: int) -> tuple[float, int, int]:
         """Kill and reap every process of the cell but the guest; return CPU seconds, peak bytes, the child's code."""
@@ -159,6 +173,8 @@ class Guest:
 
     def clean(self) -> bool:
         """Empty the work folder, never as root and never for long; returns whether it is empty."""
+        if self.uid is None:
+            Path(self.work).chmod(0o1777)  # here the program owns it as well
         if not os.listdir(self.work):
             return True
         pid = os.fork()

@@ -24,6 +24,7 @@ from sandbox.guest.decoding import Decoder, loads
 
 REPLY_FD = 3
 OPERATION_FD = 4
+SET_UP = b"+"  # said on the reply pipe before the program's first line runs, taken off by the guest
 MODULE_NAME = "solution"
 FILE_NAME = "solution.py"
 _MAX_ITEMS = 1_000_000
@@ -183,7 +184,7 @@ def reply(text: str, fd: int = REPLY_FD) -> None:
         line = line[os.write(fd, line) :]
 
 
-def serve(source: bytes, plan: Plan, interactive: bool) -> None:
+def serve(source: bytes | bytearray, plan: Plan, interactive: bool) -> None:
     """Run one program to the end of its calls; never returns to the caller's code, the process ends here."""
     try:
         gc.enable()

@@ -3,7 +3,6 @@
 Nothing that the program says is parsed here: replies are counted, bounded and forwarded as bytes.
 """
 
-import contextlib
 import fcntl
 import os
 import select
@@ -19,7 +18,7 @@ KEPT_OUTPUT = 2048
 TICK_SECONDS = 0.02
 PIPE_BYTES = 1 << 20
 MANY_OPERATIONS = 200
-NOT_SET_UP = 113  # exit code of a child that could not become the program's process
+NO_MEMORY = "out_of_memory:memory limit of the cell"
 
 
 class Cell(Protocol):
@@ -27,12 +26,13 @@ class Cell(Protocol):
 
     frames: Frames
     plan: child.Plan
+    memory_bytes: int
 
     def enter(self, limits: dict[str, Any], replies: int, output: int, operations: int) -> None:
         """In the child: become the program's process."""
 
-    def cpu_seconds(self) -> float:
-        """CPU time of every process of the cell but the guest."""
+    def usage(self) -> tuple[float, int]:
+        """CPU seconds and resident bytes of every process of the cell but the guest."""
 
     def sweep(self, pid: int) -> tuple[float, int, int]:
         """End every process of the cell but the guest; return CPU seconds, peak bytes, the child's exit code."""
@@ -44,7 +44,7 @@ class Cell(Protocol):
 class Run:
     """One program while it runs: its process, its pipes, what it has used."""
 
-    def __init__(self, cell: Cell, header: dict[str, Any], source: bytes) -> None:
+    def __init__(self, cell: Cell, header: dict[str, Any], source: bytearray) -> None:
         self.cell = cell
         self.id = header["id"]
         self.limits = header["limits"]
@@ -54,6 +54,8 @@ class Run:
         self.reply_total = 0
         self.output = b""
         self.output_total = 0
+        self.unsent = bytearray()  # operations that the program has not yet had room for
+        self.was_set_up = False
         self.cause = ""  # why we ended it: status, ":" , detail
         self.cpu_at_reply = 0.0
         self.ended = False
@@ -67,14 +69,17 @@ class Run:
             fcntl.fcntl(self.reply_fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         os.set_blocking(self.reply_fd, False)
         os.set_blocking(self.output_fd, False)
+        if self.interactive:
+            os.set_blocking(self.operation_fd, False)  # a program that does not listen must not hold the guest up
         self.started = time.monotonic()
         self.pid = os.fork()
         if self.pid == 0:
             try:
                 self.cell.enter(self.limits, reply_end, output_end, operation_end)
+                os.write(child.REPLY_FD, child.SET_UP)
                 child.serve(self.source, self.cell.plan, self.interactive)
             finally:
-                os._exit(NOT_SET_UP)  # the machine failed before the program began
+                os._exit(1)  # the machine failed before the program began
         for fd in (reply_end, output_end, operation_end):
             if fd >= 0:
                 os.close(fd)
@@ -83,7 +88,7 @@ class Run:
     def watch(self) -> None:
         """Serve the pipes until the child has ended or is to be ended."""
         poll = select.poll()
-        quiet = True
+        quiet, is_full = True, False
         poll.register(self.pidfd, select.POLLIN)
         poll.register(self.output_fd, select.POLLIN)
         poll.register(self.cell.frames.source, select.POLLIN)
@@ -95,6 +100,13 @@ class Run:
             if self.cell.frames.source in events:
                 self.cell.frames.read_more()
             self.obey()
+            if self.unsent or is_full:
+                self.hand_on()
+                if self.unsent and not is_full:
+                    poll.register(self.operation_fd, select.POLLOUT)
+                elif is_full and not self.unsent:
+                    poll.unregister(self.operation_fd)
+                is_full = bool(self.unsent)
             if self.output_fd in events and not self.drain_output():
                 poll.unregister(self.output_fd)
             if self.pidfd in events:
@@ -110,21 +122,32 @@ class Run:
 
     def obey(self) -> None:
         """Take the frames that concern this program; others wait for their turn."""
-        others: deque[tuple[dict[str, Any], bytes]] = deque()
+        others: deque[tuple[dict[str, Any], bytearray]] = deque()
         for header, body in self.cell.frames.ready:
             if header.get("id") != self.id or header["kind"] not in ("stop", "operation"):
                 others.append((header, body))
             elif header["kind"] == "stop":
                 self.cause = "stopped:"
             else:
-                with contextlib.suppress(BrokenPipeError):
-                    os.write(self.operation_fd, body + b"\n")
+                self.unsent += body + b"\n"
         self.cell.frames.ready = others
+
+    def hand_on(self) -> None:
+        """Give the program as much of the operations sent to it as there is room for."""
+        try:
+            while self.unsent:
+                del self.unsent[: os.write(self.operation_fd, self.unsent)]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:  # it has closed its end, and will say no more
+            self.unsent.clear()
 
     def drain_replies(self) -> bool:
         """Take what the program has said; returns False at the end of the pipe."""
         try:
             while chunk := os.read(self.reply_fd, PIPE_BYTES):
+                if not self.was_set_up:
+                    self.was_set_up, chunk = True, chunk[len(child.SET_UP) :]
                 self.replies += chunk
                 self.reply_total += len(chunk)
                 if self.reply_total > self.limits["reply_bytes"]:
@@ -150,11 +173,13 @@ class Run:
 
     def check_time(self) -> None:
         wall = time.monotonic() - self.started
-        cpu = self.cell.cpu_seconds()
+        cpu, memory = self.cell.usage()
         if self.replies or cpu < self.cpu_at_reply:
             self.cpu_at_reply = cpu
         per_call = self.limits["call_cpu_seconds"]
-        if cpu >= self.limits["cpu_seconds"]:
+        if memory > self.cell.memory_bytes or self.cell.out_of_memory_kills():
+            self.cause = NO_MEMORY
+        elif cpu >= self.limits["cpu_seconds"]:
             self.cause = "timed_out:cpu time"
         elif per_call is not None and cpu - self.cpu_at_reply >= per_call:
             self.cause = "timed_out:cpu time of one call"
@@ -189,14 +214,14 @@ class Run:
     def classify(self, code: int, cpu: float) -> tuple[str, str]:
         """Return status and detail, from counters and signals only, never from the program's text."""
         if self.cell.out_of_memory_kills():
-            return "out_of_memory", "memory limit of the cell"
+            self.cause = NO_MEMORY
         if self.cause:
             status, _, detail = self.cause.partition(":")
             return status, detail
+        if not self.was_set_up:
+            return "machine", "the child could not be set up"
         if cpu >= self.limits["cpu_seconds"] or code == -signal.SIGXCPU:
             return "timed_out", "cpu time"
         if code < 0:
             return "killed", f"signal {-code}"
-        if code == NOT_SET_UP and not self.reply_total:
-            return "machine", "the child could not be set up"
         return "exited", f"exit code {code}"

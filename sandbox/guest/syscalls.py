@@ -184,7 +184,6 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "setgroups": (116, 159),
     "setitimer": (38, 103),
     "setpgid": (109, 154),
-    "setpriority": (141, 140),
     "setregid": (114, 143),
     "setresgid": (119, 149),
     "setresuid": (117, 147),
