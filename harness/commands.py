@@ -74,7 +74,8 @@ def _folder_name(model: str, tasks: tuple[str, ...]) -> str:
     return re.sub(r"[^\w.+@-]", "_", text)[:150]
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Return a console for standard output that takes texts as they are."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty())
@@ -107,21 +108,21 @@ def print_reports(reports: list[Report], as_json: bool) -> int:
 def _print_report(report: Report) -> None:
     from rich.table import Table
 
-    console = _console()
+    out = console()
     title = f"{report.benchmark}: {report.model}, {report.samples} samples of {report.tasks} tasks"
-    console.print(f"{title} ({report.protocol}, {report.sandbox})")
+    out.print(f"{title} ({report.protocol}, {report.sandbox})")
     scores = Table("", "95 % interval", box=None, pad_edge=False)
     for name, estimates in (("", report.pass_at_k), (" (base tests)", report.base_pass_at_k or {})):
         for k, estimate in estimates.items():
             scores.add_row(f"pass@{k}{name}", percent(estimate))
-    console.print(scores)
+    out.print(scores)
     counted = ", ".join(f"{name} {count}" for name, count in report.outcomes.items() if count)
-    console.print(f"outcomes: {counted}")
+    out.print(f"outcomes: {counted}")
     if report.missing_tasks:
-        console.print(f"without samples: {len(report.missing_tasks)} tasks")
+        out.print(f"without samples: {len(report.missing_tasks)} tasks")
     for promise in report.not_promised:
-        console.print(f"not promised by this sandbox: {promise}")
-    console.print()
+        out.print(f"not promised by this sandbox: {promise}")
+    out.print()
 
 
 def print_tasks(as_json: bool) -> None:
@@ -141,7 +142,7 @@ def print_tasks(as_json: bool) -> None:
     table = Table("benchmark", "tasks", "data", box=None, pad_edge=False)
     for row in rows:
         table.add_row(row["name"], str(row["tasks"] or "-"), (row["digest"] or "")[:12] or row["problem"])
-    _console().print(table)
+    console().print(table)
 
 
 def show(run: Path, failures: int, task: str | None, as_json: bool) -> None:
@@ -188,10 +189,10 @@ def _print_card(verdict: Verdict, sample: Sample) -> None:
         if value:
             facts.add_row(name, clean(value, 600))
     title = f"{verdict.task_id} [{verdict.sample_index}]"
-    console = _console()
-    console.print(Panel(facts, title=title, title_align="left"))
-    console.print(clean(sample.program, 4000).rstrip())
-    console.print()
+    out = console()
+    out.print(Panel(facts, title=title, title_align="left"))
+    out.print(clean(sample.program, 4000).rstrip())
+    out.print()
 
 
 def print_doctor(as_json: bool) -> int:
@@ -208,5 +209,5 @@ def print_doctor(as_json: bool) -> int:
     table = Table("", "check", "found", "fix", box=None, pad_edge=False)
     for finding in findings:
         table.add_row("ok" if finding.ok else "no", finding.name, finding.detail, "" if finding.ok else finding.fix)
-    _console().print(table)
+    console().print(table)
     return 0 if usable else EXIT_INVALID

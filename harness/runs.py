@@ -1,0 +1,149 @@
+"""Finished runs as others use them: read a run folder, a baseline file, or all runs below a folder.
+
+A `Baseline` is the little of a run that a comparison needs; it comes from a run folder or from the small file that
+`harness baseline` writes, to be committed beside the code that it guards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from harness.errors import UsageError
+from harness.records import Outcome, Report, RunConfig, Verdict
+from harness.store import REPORT, RUN, VERDICTS, read_config, read_lines, read_report, write_whole
+
+if TYPE_CHECKING:
+    import pandas
+
+FORMAT = 1
+_SETTINGS = (
+    "temperature",
+    "top_p",
+    "n_samples",
+    "max_new_tokens",
+    "seed",
+    "cpu_seconds",
+    "memory_bytes",
+    "image_digest",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The part of a run that comparisons use. `counts` maps a task to its judged and its passed samples."""
+
+    benchmark: str
+    model: str
+    dataset_digest: str
+    protocol: str
+    counts: dict[str, tuple[int, int]]
+    settings: dict[str, str] = field(default_factory=dict)
+    not_judged: int = 0
+    format: int = FORMAT
+
+    def rates(self) -> dict[str, float]:
+        """Return the pass rate of each task with a judged sample."""
+        return {task: passed / judged for task, (judged, passed) in self.counts.items() if judged}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A finished run: its folder, configuration and report."""
+
+    folder: Path
+    config: RunConfig
+    report: Report
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Yield the verdicts. Raises UsageError for a line that is not one."""
+        return read_lines(self.folder / VERDICTS, Verdict)
+
+    def baseline(self) -> Baseline:
+        """Return what a comparison needs of this run."""
+        counts: dict[str, tuple[int, int]] = {}
+        not_judged = 0
+        for verdict in self.verdicts():
+            if verdict.outcome is Outcome.NOT_JUDGED:
+                not_judged += 1
+                continue
+            judged, passed = counts.get(verdict.task_id, (0, 0))
+            counts[verdict.task_id] = (judged + 1, passed + verdict.passed)
+        return Baseline(
+            benchmark=self.config.benchmark,
+            model=self.config.model,
+            dataset_digest=self.config.dataset_digest,
+            protocol=self.config.protocol,
+            counts=counts,
+            settings=_settings(self.config),
+            not_judged=not_judged,
+        )
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return one row per verdict (task_id, sample_index, outcome, passed, seconds, memory, evidence).
+
+        Needs pandas (`pip install 'code-harness[leaderboard]'`).
+        """
+        import pandas
+
+        rows = []
+        for verdict in self.verdicts():
+            row = asdict(verdict)
+            row.update({f"evidence_{name}": value for name, value in row.pop("evidence").items()})
+            rows.append({"benchmark": self.config.benchmark, "model": self.config.model, **row})
+        return pandas.DataFrame(rows)
+
+
+def _settings(config: RunConfig) -> dict[str, str]:
+    """Return what else may explain a difference between two runs, as text."""
+    return {name: str(getattr(config, name)) for name in _SETTINGS}
+
+
+def load_run(folder: Path | str) -> Run:
+    """Read a finished run. Raises UsageError when the folder holds none."""
+    folder = Path(folder)
+    return Run(folder=folder, config=read_config(folder), report=read_report(folder))
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Return the run folders at or directly below a folder, sorted; a run is a folder with run.json and report.json."""
+    candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())] if folder.is_dir() else []
+    return [path for path in candidates if (path / RUN).is_file() and (path / REPORT).is_file()]
+
+
+def load_baselines(path: Path) -> list[Baseline]:
+    """Read every run at or below a folder, or the baselines of a file. Raises UsageError when there are none."""
+    if path.is_file():
+        return _read_file(path)
+    runs = find_runs(path)
+    if not runs:
+        raise UsageError(f"{path}: neither a run folder nor a folder of runs nor a baseline file")
+    return [load_run(run).baseline() for run in runs]
+
+
+def _read_file(path: Path) -> list[Baseline]:
+    try:
+        baselines = msgspec.convert(json.loads(path.read_bytes()), list[Baseline])
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not a baseline file (write one with `harness baseline`): {error}") from error
+    if not baselines or any(one.format != FORMAT for one in baselines):
+        raise UsageError(f"{path}: no baseline of format {FORMAT}; write it again with `harness baseline`")
+    for one in baselines:
+        if any(not 0 <= passed <= judged for judged, passed in one.counts.values()):
+            raise UsageError(f"{path}: more passed than judged samples in {one.benchmark}")
+    return baselines
+
+
+def write_baseline(baselines: list[Baseline], path: Path) -> None:
+    """Write baselines as one small JSON file, a task a line, so that a diff of two shows the tasks that changed."""
+    plain = [asdict(one) for one in baselines]
+    text = json.dumps(plain, indent=1, sort_keys=True)
+    for one in plain:
+        for judged, passed in one["counts"].values():
+            text = text.replace(f"[\n    {judged},\n    {passed}\n   ]", f"[{judged}, {passed}]")
+    write_whole(path, text + "\n")
