@@ -1,10 +1,10 @@
 """Cell 2: Linux namespaces around the same guest, where no container engine answers.
 
-A launcher (`launch.py`, in a process of its own) enters new user, mount, process, network, IPC and host-name
-namespaces, makes the packed root file system the only one, gives up every power but those with which the guest makes
-a program another user and kills it, and becomes the guest. The system-call filter and the limits per process are the
-guest's. A cell ends when the harness closes a pipe to the launcher, so a killed harness leaves none behind. What an
-engine's cell has and this one has not is in `not_promised`.
+A launcher (`launch.py`, in a process of its own) enters namespaces of every kind but time, makes the packed root file
+system the only one, gives up every power but those with which the guest makes a program another user and kills it,
+and becomes the guest. The system-call filter and the limits per process are the guest's. A cell ends when the harness
+closes a pipe to the launcher, so a killed harness leaves none behind. What an engine's cell has and this one has not
+is in `not_promised`.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ _SWITCHES = (
 def open_pool(limits: Limits, workers: int) -> Pool:
     """Return a pool of local cells. Raises SandboxUnavailable, with the fix, where this machine allows none."""
     if sys.platform != "linux":
-        raise SandboxUnavailable(f"local cells need Linux, not {sys.platform}; start Docker and choose it")
+        raise SandboxUnavailable(f"local cells need Linux, not {sys.platform}. Start Docker and choose it.")
     release = os.uname().release
     if tuple(map(int, re.findall(r"\d+", release)[:2])) < OLDEST_KERNEL:
-        raise SandboxUnavailable(f"local cells need Linux 5.14, this is {release}: start Docker and choose it")
+        raise SandboxUnavailable(f"local cells need Linux 5.14, this is {release}. Start Docker and choose it.")
     root = build.host_root()
     ids = _host_ids()
     is_shared = _try(_config(root, ids, limits)) == launch.SHARED_ROOT
@@ -79,7 +79,7 @@ def _host_ids() -> tuple[int, int] | None:
         if all(any(low <= first and first + number <= high for low, high in extents) for extents in maps):
             return first, number
     if os.geteuid() == 0 and maps[0] == [(0, (1 << 32) - 1)]:
-        raise SandboxUnavailable("root without the right to switch users: add CAP_SETUID and CAP_SETGID, or be another")
+        raise SandboxUnavailable("root may not switch users here. Give it CAP_SETUID and CAP_SETGID, or be another.")
     return None
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import sandbox.guest
 from sandbox.contract import SandboxUnavailable
 
-RECIPE = "4"  # raise it when the layout below changes
+RECIPE = "5"  # raise it when the layout below changes
 GUEST_HOME = "/opt/harness"
 PYTHON = "/usr/local/bin/python3"
 COMMAND = [PYTHON, "-s", "-P", "-S", "-B", "-m", "sandbox.guest"]
@@ -74,9 +74,10 @@ def host_root() -> Path:
     target = cache_folder() / "rootfs" / host_key()
     if (target / "DIGEST").exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
+    building = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
         lay_out(building)
         (building / "DIGEST").write_text(_tree_digest(building))
         building.chmod(0o755)
@@ -91,7 +92,8 @@ def host_root() -> Path:
             "Free some room there, or set HARNESS_CACHE to another folder."
         ) from error
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        if building is not None:
+            shutil.rmtree(building, ignore_errors=True)
     return target
 
 
@@ -116,6 +118,10 @@ def lay_out(root: Path) -> None:
     for package in _numpy_folders():
         _copy_packages(package, library / "site-packages" / package.name)
     _copy_shared_libraries(root, [executable, *sorted(library.rglob("*.so*"))])
+    for path in root.rglob("*"):  # in a cell these are somebody else's files, and the umask here may be strict
+        mode = path.lstat().st_mode
+        if not path.is_symlink():
+            path.chmod(mode | 0o444 | (mode & 0o100) // 0o100 * 0o111)
 
 
 def _copy_packages(source: Path, target: Path) -> None:
