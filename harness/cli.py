@@ -175,6 +175,32 @@ def doctor_command(as_json: bool) -> None:
     sys.exit(print_doctor(as_json))
 
 
+@main.command("tiers")
+@click.argument("tasks")
+@click.option(
+    "--halstead",
+    type=click.Choice(["token", "radon"]),
+    default="token",
+    show_default=True,
+    help="Which reading of Halstead's difficulty.",
+)
+@click.option("--thresholds", type=(float, float), help="Where medium and hard begin.  [default: tertiles]")
+@click.option("--length", type=click.FloatRange(0), default=0.0, show_default=True, help="Weight per 100 tokens.")
+@click.option(
+    "--unfamiliar",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Weight per construct that few of the solutions use.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def tiers_command(tasks: str, **options: Any) -> None:
+    """Print the difficulty and tier of each task of a benchmark, from its reference solutions."""
+    from harness.commands import print_tiers
+
+    print_tiers(tasks, options)
+
+
 @main.command("compare")
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))

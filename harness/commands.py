@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmarks import load_benchmark, names
+from harness.difficulty import Halstead, Weights
 from harness.errors import UsageError
 from harness.evaluation import EvalConfig
+from harness.evidence import clean
 from harness.judge import EvalPlusRule
 from harness.records import Estimate, Outcome, Report, Sample, Verdict
 from harness.sources import Decoding, ModelOptions
 from harness.store import SAMPLES, VERDICTS, read_lines, read_report
+from harness.tiers import TierRule, tiers_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -118,6 +121,8 @@ def _print_report(report: Report) -> None:
     out.print(scores)
     counted = ", ".join(f"{name} {count}" for name, count in report.outcomes.items() if count)
     out.print(f"outcomes: {counted}")
+    for tier in report.tiers:
+        out.print(f"  {tier.tier}: {tier.tasks} tasks, pass@1 {percent(tier.pass_at_1)}{', weak' if tier.weak else ''}")
     if report.missing_tasks:
         out.print(f"without samples: {len(report.missing_tasks)} tasks")
     for promise in report.not_promised:
@@ -142,6 +147,28 @@ def print_tasks(as_json: bool) -> None:
     table = Table("benchmark", "tasks", "data", box=None, pad_edge=False)
     for row in rows:
         table.add_row(row["name"], str(row["tasks"] or "-"), (row["digest"] or "")[:12] or row["problem"])
+    console().print(table)
+
+
+def print_tiers(name: str, options: dict[str, Any]) -> None:
+    """Print the tiers of a benchmark. Raises UsageError for an unknown one or thresholds out of order."""
+    from rich.table import Table
+
+    weights = Weights(
+        halstead=Halstead(options["halstead"]), length=options["length"], unfamiliar=options["unfamiliar"]
+    )
+    tiers = tiers_of(load_benchmark(name), TierRule(weights=weights, thresholds=options["thresholds"]))
+    if options["as_json"]:
+        print(json.dumps([asdict(one) for one in tiers], indent=2))
+        return
+    table = Table("task", "tier", "difficulty", "cyclomatic", "Halstead", "tokens", box=None, pad_edge=False)
+    for one in tiers:
+        found = one.difficulty
+        if found is None:
+            table.add_row(clean(one.task_id), one.tier, "does not parse")
+            continue
+        numbers = (f"{found.overall:.2f}", str(found.cyclomatic), f"{found.halstead:.2f}", str(found.tokens))
+        table.add_row(clean(one.task_id), one.tier, *numbers)
     console().print(table)
 
 
@@ -172,8 +199,6 @@ def _print_card(verdict: Verdict, sample: Sample) -> None:
     """Print one sample: verdict, evidence, code. All of it is untrusted text and stripped of control characters."""
     from rich.panel import Panel
     from rich.table import Table
-
-    from harness.evidence import clean
 
     evidence = verdict.evidence
     facts = Table(box=None, show_header=False, pad_edge=False)

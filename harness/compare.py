@@ -56,7 +56,7 @@ def compare(
     cross: bool = False,
     tiers: Mapping[str, str] | None = None,
 ) -> Comparison:
-    """Compare two runs. `tiers` maps tasks to tiers, for a comparison of each tier as well.
+    """Compare two runs. Each tier is compared as well; `tiers` maps tasks to tiers (None: as the run has them).
 
     Raises UsageError when they are of different benchmarks, data or protocols and `cross` does not allow it, or when
     they have no task in common.
@@ -84,7 +84,7 @@ def compare(
         gained=tuple(task for task in tasks if rates_after[task] > rates_before[task]),
         lost=tuple(task for task in tasks if rates_after[task] < rates_before[task]),
         differing=tuple(text for text in (*refused, *others) if text),
-        tiers=_by_tier(tasks, tiers or {}, rates_before, rates_after, alpha),
+        tiers=_by_tier(tasks, after.tiers if tiers is None else tiers, rates_before, rates_after, alpha),
         alpha=alpha,
     )
 

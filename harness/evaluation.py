@@ -23,6 +23,7 @@ from harness.records import Benchmark, Report, RunConfig, Sample, Task, Verdict
 from harness.report import Tally, build_report
 from harness.sources import Decoding, ModelOptions, Source, open_source
 from harness.store import RunFolder
+from harness.tiers import tiers_of
 from sandbox import Limits, Sandbox, open_sandbox
 
 MEMORY_BYTES = 1 << 30
@@ -126,6 +127,7 @@ def resolve(config: EvalConfig, benchmark: Benchmark, source: Source, sandbox: S
         max_new_tokens=source.decoding.max_new_tokens,
         stop=source.stop,
         seed=source.decoding.seed,
+        tiers={one.task_id: one.tier for one in tiers_of(benchmark)},
         runtime=source.runtime,
         task_ids=tuple(task.task_id for task in _chosen(benchmark, config)),
         partial=config.partial,

@@ -237,6 +237,7 @@ class RunConfig:
     memory_bytes: int
     call_cpu_seconds: float | None
     call_cpu_factor: float | None
+    tiers: dict[str, str] = field(default_factory=dict)  # task_id: difficulty tier
     runtime: dict[str, str] = field(default_factory=dict)  # how a model ran, e.g. dtype and device
     versions: dict[str, str] = field(default_factory=dict)
     workers: int = 2

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from harness import metrics
 from harness.records import Benchmark, Outcome, Report, RunConfig, Sample, Tokens, Verdict
+from harness.tiers import tier_scores
 
 KS = (1, 10, 100)
 
@@ -66,7 +67,7 @@ def build_report(
         outcomes={outcome.value: count for outcome, count in tally.outcomes.items()},
         pass_at_k=metrics.pass_at_ks(counts, KS),
         base_pass_at_k=metrics.pass_at_ks(base, KS) if benchmark.is_plus else None,
-        tiers=(),
+        tiers=tier_scores(config.tiers, counts),
         tokens=Tokens(prompt=tally.prompt_tokens, completion=tally.completion_tokens),
         seconds=round(tally.seconds, 3),
         sandbox=config.sandbox,

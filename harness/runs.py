@@ -44,6 +44,7 @@ class Baseline:
     protocol: str
     counts: dict[str, tuple[int, int]]
     settings: dict[str, str] = field(default_factory=dict)
+    tiers: dict[str, str] = field(default_factory=dict)
     not_judged: int = 0
     format: int = FORMAT
 
@@ -81,6 +82,7 @@ class Run:
             protocol=self.config.protocol,
             counts=counts,
             settings=_settings(self.config),
+            tiers={task: tier for task, tier in self.config.tiers.items() if task in counts},
             not_judged=not_judged,
         )
 

@@ -22,7 +22,7 @@ from harness.records import Outcome, Report, RunConfig, Sample, Verdict, from_js
 
 RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", "report.json"
 # What a run was made with, but which its results do not depend on.
-NOT_FINGERPRINTED = frozenset({"workers", "versions", "dataset_source", "not_promised"})
+NOT_FINGERPRINTED = frozenset({"workers", "versions", "dataset_source", "not_promised", "tiers"})
 Line = TypeVar("Line", Sample, Verdict)
 Whole = TypeVar("Whole", RunConfig, Report)
 
