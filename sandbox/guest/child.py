@@ -124,7 +124,7 @@ class Child:
                 self.results[index] = value
             return '["v",' + encode_text(value, self.keep) + "]"
         except TooLarge:
-            return dumps(["h", digest(value)])
+            return stand_in(value)
         except CodecError as error:
             return dumps(["x", str(error)[:500]])
         except BaseException as error:
@@ -155,6 +155,14 @@ _VERBS: dict[str, Any] = {
     "len": len,
     "bool": bool,
 }
+
+
+def stand_in(value: Any) -> str:
+    """Return the reply for a value that is too large to be sent: its digest, if it can be had."""
+    try:
+        return dumps(["h", digest(value)])
+    except BaseException as error:
+        return dumps(["x", str(error)[:500]])
 
 
 def describe(error: BaseException) -> str:

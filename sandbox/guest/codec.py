@@ -8,7 +8,8 @@ behind. Any other object is sent as an opaque handle. Numpy scalars are sent as 
 
 Scalars and lists are plain JSON; everything else is an object with one key, the tag. Equal values have equal texts
 (sets are sorted), apart from dicts of another order. Does not cover pickling, code or shared references: a value
-comes out as a copy. Decoding is `sandbox.guest.decoding`. Runs in the image and on the trusted side: standard library only.
+comes out as a copy. Decoding is `sandbox.guest.decoding`. Runs in the image and on the trusted side, with the standard
+library only.
 """
 
 import datetime
@@ -25,6 +26,10 @@ from typing import Any
 MAX_DEPTH = 150
 MAX_NODES = 1_000_000
 MAX_TEXT = 32 << 20
+# Numbers stay so small that a test which calculates with them, on the trusted side, takes no time.
+MAX_INT_BITS = 4_000_000
+MAX_EXPONENT = 20_000  # of a Decimal
+MAX_FRACTION_BITS = 1 << 14
 _MAX_DIGITS = 4300  # Python's own default limit for int <-> str; larger ones travel as hexadecimal
 
 SCALARS = frozenset({int, float, str, bool, type(None)})
@@ -80,7 +85,7 @@ class Encoder:
         """Return the structure of a value. Raises CodecError beyond MAX_DEPTH or MAX_NODES."""
         kind = type(value)
         if kind is int:
-            return value if value.bit_length() < 14_000 else {"i": hex(value)}
+            return value if value.bit_length() < 14_000 else {"i": hex(check_int(value))}
         if kind in SCALARS:
             return value
         if depth > MAX_DEPTH:
@@ -141,6 +146,35 @@ class Encoder:
         return {"o": [self.keep(value), str(type(value).__name__)[:100]]}
 
 
+def check_int(value: int) -> int:
+    """Return a number that may be calculated with. Raises CodecError for a larger one."""
+    if value.bit_length() > MAX_INT_BITS:
+        raise CodecError("number too large")
+    return value
+
+
+def check_range(value: range) -> range:
+    """Return a range that may be walked through. Raises CodecError for a longer one."""
+    if value and (value[-1] - value[0]) // value.step >= MAX_NODES:
+        raise CodecError("range too long")
+    return value
+
+
+def check_fraction(numerator: int, denominator: int) -> tuple[int, int]:
+    """Return the parts of a fraction whose common divisor is found at once. Raises CodecError for larger ones."""
+    if max(numerator.bit_length(), denominator.bit_length()) > MAX_FRACTION_BITS:
+        raise CodecError("fraction too large")
+    return numerator, denominator
+
+
+def check_decimal(value: Decimal) -> Decimal:
+    """Return a number that may be turned into an int or a fraction. Raises CodecError for a wider one."""
+    _, digits, exponent = value.as_tuple()
+    if isinstance(exponent, int) and len(digits) + abs(exponent) > MAX_EXPONENT:
+        raise CodecError("decimal number too large or too fine")
+    return value
+
+
 def _complex(encoder: Encoder, value: Any, depth: int) -> Any:
     return {"c": [value.real, value.imag]}
 
@@ -160,11 +194,13 @@ _BY_TYPE: dict[type, Callable[[Encoder, Any, int], Any]] = {
     OrderedDict: lambda encoder, value, depth: {"OrderedDict": encoder._pairs(value, depth)},
     defaultdict: lambda encoder, value, depth: {"defaultdict": encoder._pairs(value, depth)},
     deque: lambda encoder, value, depth: {"deque": [value.maxlen, encoder._items(list(value), depth)]},
-    range: lambda encoder, value, depth: {"range": encoder._items([value.start, value.stop, value.step], depth)},
-    Fraction: lambda encoder, value, depth: {
-        "Fraction": [encoder.encode(value.numerator, depth), encoder.encode(value.denominator, depth)]
+    range: lambda encoder, value, depth: {
+        "range": encoder._items([check_range(value).start, value.stop, value.step], depth)
     },
-    Decimal: lambda encoder, value, depth: {"Decimal": str(value)},
+    Fraction: lambda encoder, value, depth: {
+        "Fraction": [encoder.encode(part, depth) for part in check_fraction(value.numerator, value.denominator)]
+    },
+    Decimal: lambda encoder, value, depth: {"Decimal": str(check_decimal(value))},
     datetime.date: lambda encoder, value, depth: {"date": [value.year, value.month, value.day]},
     datetime.time: lambda encoder, value, depth: {
         "time": [value.hour, value.minute, value.second, value.microsecond, _offset(value)]

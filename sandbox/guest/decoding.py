@@ -14,9 +14,22 @@ from fractions import Fraction
 from keyword import iskeyword
 from typing import Any
 
-from sandbox.guest.codec import BUILTIN_TYPES, MAX_DEPTH, MAX_TEXT, SCALARS, CodecError, Opaque
+from sandbox.guest.codec import (
+    BUILTIN_TYPES,
+    MAX_DEPTH,
+    MAX_EXPONENT,
+    MAX_INT_BITS,
+    MAX_TEXT,
+    SCALARS,
+    CodecError,
+    Opaque,
+    check_decimal,
+    check_fraction,
+    check_range,
+)
 
 MAX_EQUAL_HASHES = 1000
+MAX_CLASSES = 100  # of named tuples in one value: each takes a millisecond to make
 _MODULUS = sys.hash_info.modulus
 
 
@@ -32,7 +45,7 @@ class Reference:
 class Decoder:
     """Turns structures back into values, strictly. `opaque` and `reference` make the values for handles."""
 
-    __slots__ = ("hashes", "opaque", "reference")
+    __slots__ = ("classes", "hashes", "opaque", "reference")
 
     def __init__(
         self,
@@ -41,6 +54,7 @@ class Decoder:
     ) -> None:
         self.opaque = opaque
         self.reference = reference
+        self.classes: dict[tuple[str, ...], Any] = {}
         self.hashes: dict[int, set[int]] = {}  # of large ints, whose hashes a program can choose
 
     def decode(self, structure: Any, depth: int = 0) -> Any:
@@ -59,7 +73,7 @@ class Decoder:
         ((tag, content),) = structure.items()
         try:
             return self._tagged(tag, content, depth)
-        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except Exception as error:  # whatever a constructor thinks of made-up content
             raise CodecError(f"bad {tag[:20]!r} value: {str(error)[:100]}") from None
 
     def _items(self, content: Any, depth: int) -> list[Any]:
@@ -96,24 +110,66 @@ class Decoder:
         if tag == "r":
             return self.reference(int(content))
         if tag == "i":
-            number = int(content, 16)
+            number = int(_short(content, MAX_INT_BITS // 4 + 3), 16)
             self._watch(number)
             return number
         if tag == "nt":
             name, fields, values = content
-            return _named(name, fields, self._items(values, depth))
+            return self._named(name, fields, self._items(values, depth))
         if tag in ("time", "datetime"):
             *fields, offset = content
+            _integers(fields)
             zone = None if offset is None else datetime.timezone(datetime.timedelta(seconds=offset))
             return _MAKERS[tag](fields, zone)
         if tag in ("Counter", "OrderedDict", "defaultdict"):
             return _MAKERS[tag](self._dict(content, depth))
-        if tag in ("f", "range", "Fraction"):
-            return _MAKERS[tag](self._items(content, depth))
+        if tag == "f":
+            return frozenset(_spread(self._items(content, depth)))
+        if tag in ("range", "Fraction"):
+            return _MAKERS[tag](*_integers(self._items(content, depth)))
+        if tag in ("date", "timedelta"):
+            return _MAKERS[tag](*_integers(content))
         if tag == "deque":
             maxlen, items = content
             return deque(self._items(items, depth), maxlen)
         return _MAKERS[tag](content)
+
+    def _named(self, name: Any, fields: Any, values: list[Any]) -> Any:
+        """Return a named tuple of a class of its own; a plain one where the names are not plain names."""
+        names = [name, *fields]
+        if not all(map(_is_plain, names)) or len(set(fields)) != len(values) or not 0 < len(values) <= 100:
+            return tuple(values)
+        made = self.classes.get(tuple(names))
+        if made is None:
+            if len(self.classes) >= MAX_CLASSES:
+                raise CodecError("too many named tuples")
+            made = self.classes[tuple(names)] = namedtuple(name, fields)
+        return made(*values)
+
+
+def _is_plain(name: Any) -> bool:
+    """Whether a name means itself: not private, no keyword, and no letters that Python reads as others."""
+    return (
+        type(name) is str
+        and name.isascii()
+        and name.isidentifier()
+        and not name.startswith("_")
+        and not iskeyword(name)
+    )
+
+
+def _short(text: Any, length: int) -> str:
+    """Return a text as it is. Raises CodecError for anything else and for a longer one."""
+    if type(text) is not str or len(text) > length:
+        raise CodecError("not a text, or too long a one")
+    return text
+
+
+def _integers(content: Any) -> list[int]:
+    """Return a list of ints as it is. Raises CodecError for anything else, which constructors would read as well."""
+    if type(content) is not list or not set(map(type, content)) <= {int}:
+        raise CodecError("not a list of ints")
+    return content
 
 
 def _all_small(content: list[Any]) -> bool:
@@ -129,29 +185,20 @@ def _spread(items: list[Any]) -> list[Any]:
     return items
 
 
-def _named(name: Any, fields: Any, values: list[Any]) -> Any:
-    valid = [f for f in fields if type(f) is str and f.isidentifier() and not f.startswith("_") and not iskeyword(f)]
-    if len(set(valid)) != len(values) or not str(name).isidentifier() or iskeyword(name) or len(values) > 100:
-        return tuple(values)
-    made: Any = namedtuple(name, valid)  # type: ignore[misc]
-    return made(*values)
-
-
 _MAKERS: dict[str, Callable[..., Any]] = {
     "c": lambda content: complex(float(content[0]), float(content[1])),
     "b": lambda content: content.encode("latin-1"),
     "ba": lambda content: bytearray(content, "latin-1"),
-    "f": lambda items: frozenset(_spread(items)),
-    "range": lambda items: range(*items),
-    "Fraction": lambda items: Fraction(*items),
+    "range": lambda start, stop, step: check_range(range(start, stop, step)),
+    "Fraction": lambda numerator, denominator: Fraction(*check_fraction(numerator, denominator)),
     "Counter": Counter,
     "OrderedDict": OrderedDict,
     "defaultdict": lambda content: defaultdict(None, content),
-    "Decimal": Decimal,
-    "date": lambda content: datetime.date(*content),
+    "Decimal": lambda content: check_decimal(Decimal(_short(content, MAX_EXPONENT + 100))),
+    "date": datetime.date,
     "time": lambda fields, zone: datetime.time(fields[0], fields[1], fields[2], fields[3], zone),
     "datetime": lambda fields, zone: datetime.datetime(*fields).replace(tzinfo=zone),
-    "timedelta": lambda content: datetime.timedelta(*content),
+    "timedelta": datetime.timedelta,
     "type": lambda content: BUILTIN_TYPES[content],
 }
 
