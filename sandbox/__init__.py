@@ -13,6 +13,7 @@ from sandbox.contract import (
     Status,
     replies,
 )
+from sandbox.doctor import Finding, examine
 from sandbox.guest.codec import CodecError, Encoder, Opaque, dumps
 from sandbox.guest.decoding import Decoder, loads
 from sandbox.select import NAMES, open_sandbox
@@ -24,6 +25,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Execution",
+    "Finding",
     "Limits",
     "Opaque",
     "Program",
@@ -34,6 +36,7 @@ __all__ = [
     "Session",
     "Status",
     "dumps",
+    "examine",
     "loads",
     "open_sandbox",
     "replies",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import sys
 import threading
@@ -11,11 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.contract import Execution, Limits, Program, SandboxError, Status
-from sandbox.images import build
-from sandbox.pool import Pool
+
+if TYPE_CHECKING:
+    from sandbox.pool import Pool
 
 OLDEST_PYTHON = (3, 11)
 MACHINES = ("x86_64", "aarch64")
@@ -74,17 +74,17 @@ def _python() -> Finding:
     return Finding(
         name="python",
         ok=sys.version_info >= OLDEST_PYTHON,
-        detail=platform.python_version(),
+        detail=sys.version.split()[0],
         fix=f"Make the environment with Python {oldest} or newer.",
     )
 
 
 def _machine() -> Finding:
-    system, machine = platform.system(), platform.machine()
+    system = os.uname()
     return Finding(
         name="machine",
-        ok=system == "Linux" and machine in MACHINES,
-        detail=f"{system} {platform.release()} on {machine}",
+        ok=system.sysname == "Linux" and system.machine in MACHINES,
+        detail=f"{system.sysname} {system.release} on {system.machine}",
         fix="Programs run on Linux on x86-64 or arm64; elsewhere use a virtual machine with it.",
     )
 
@@ -123,6 +123,7 @@ def _engine_limits(info: dict[str, Any]) -> Finding:
 
 def _image(client: Any) -> Finding:
     from sandbox import docker as cells
+    from sandbox.images import build
 
     dockerfile = Path(build.__file__).with_name("Dockerfile").read_text(encoding="utf-8")
     tags = [f"{cells.REPOSITORY}:registry-{build.guest_key(dockerfile)}", f"{cells.REPOSITORY}:host-{build.host_key()}"]
@@ -208,6 +209,8 @@ def _memory() -> Finding:
 
 
 def _disk() -> Finding:
+    from sandbox.images import build
+
     folder = build.cache_folder()
     there = next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
     free = shutil.disk_usage(there).free
