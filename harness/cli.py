@@ -15,6 +15,8 @@ from typing import Any
 
 import click
 
+from harness.gate_commands import COMMANDS
+
 EXIT_USAGE, EXIT_INVALID, EXIT_INTERRUPTED = 2, 3, 130
 GROUP = "harness.commands"  # entry points through which other packages add commands
 
@@ -201,75 +203,8 @@ def tiers_command(tasks: str, **options: Any) -> None:
     print_tiers(tasks, options)
 
 
-@main.command("compare")
-@click.argument("before", type=click.Path(path_type=Path))
-@click.argument("after", type=click.Path(path_type=Path))
-@click.option("--alpha", type=click.FloatRange(0.0001, 0.5), default=0.05, show_default=True, help="Level of the test.")
-@click.option("--cross", is_flag=True, help="Compare runs of different data or protocols all the same.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def compare_command(before: Path, after: Path, alpha: float, cross: bool, as_json: bool) -> None:
-    """Compare two runs (or baselines), paired by task: difference, interval, p-value, flipped tasks, power."""
-    from harness.compare import compare_all
-    from harness.print_compare import print_comparisons
-
-    print_comparisons(compare_all(before, after, alpha, cross), as_json)
-
-
-@main.command("baseline")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="The file to write.")
-def baseline_command(run: Path, out: Path) -> None:
-    """Write the small file that a gate compares with, from a run or a folder of runs."""
-    from harness.runs import load_baselines, write_baseline
-
-    write_baseline(load_baselines(run), out)
-
-
-@main.command("gate")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--baseline", type=click.Path(path_type=Path), required=True, help="A run, or a file of `baseline`.")
-@click.option("--max-drop", type=float, default=2.0, show_default=True, help="Allowed drop, in points of pass@1.")
-@click.option("--tier-max-drop", type=float, help="Allowed drop in each tier, in points.")
-@click.option("--alpha", type=click.FloatRange(0.0001, 0.5), default=0.05, show_default=True, help="Level of the test.")
-@click.option("--min", "minimum", multiple=True, metavar="pass@K=V", help="Least value, in 0..1; may be repeated.")
-@click.option("--strict", is_flag=True, help="Exit 4 when the tasks cannot tell.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write JUnit XML there.")
-@click.option(
-    "--summary", type=click.Path(path_type=Path), show_default="$GITHUB_STEP_SUMMARY", help="Append Markdown there."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def gate_command(run: Path, baseline: Path, **options: Any) -> None:
-    """Exit 1 if a run is shown to be worse than its baseline by more than allowed.
-
-    0: it is not, or (without --strict) the tasks cannot tell; 3: something was not judged; 4: see --strict.
-    """
-    from harness.gate import gate
-    from harness.print_compare import gate_rules, print_gate
-    from harness.runs import load_baselines
-
-    rules = gate_rules(options)
-    result = gate(load_baselines(run), load_baselines(baseline), rules)
-    sys.exit(print_gate(result, options["junit"], options["summary"], options["as_json"]))
-
-
-@main.command("verify")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--count", type=click.IntRange(1), default=50, show_default=True, help="How many samples to judge again.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Which ones.")
-@click.option(
-    "--sandbox",
-    type=click.Choice(["auto", "docker", "local"]),
-    default="auto",
-    show_default=True,
-    help="Where programs run.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def verify_command(run: Path, count: int, seed: int, sandbox: str, as_json: bool) -> None:
-    """Judge a random sample of a run's programs again; exit 1 if a stored verdict does not hold."""
-    from harness.print_compare import print_verification
-    from harness.verify import verify
-
-    sys.exit(print_verification(verify(run, count, seed, sandbox), as_json))
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 def run() -> None:

@@ -125,6 +125,8 @@ def _print_report(report: Report) -> None:
         out.print(f"  {tier.tier}: {tier.tasks} tasks, pass@1 {percent(tier.pass_at_1)}{', weak' if tier.weak else ''}")
     if report.missing_tasks:
         out.print(f"without samples: {len(report.missing_tasks)} tasks")
+    if report.stopped_early:
+        out.print("stopped early by a sequential gate: these scores are not those of a whole run")
     for promise in report.not_promised:
         out.print(f"not promised by this sandbox: {promise}")
     out.print()

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from harness import metrics
 from harness.errors import UsageError
+from harness.evidence import shown
 from harness.paired import Difference, difference
-from harness.records import Estimate
-from harness.runs import Baseline, load_baselines
+from harness.records import Estimate, RunConfig
+from harness.runs import Baseline, by_benchmark, load_baselines
 
 ALPHA = 0.05
 _MUST_AGREE = ("benchmark", "dataset_digest", "protocol")
@@ -61,18 +62,17 @@ def compare(
     Raises UsageError when they are of different benchmarks, data or protocols and `cross` does not allow it, or when
     they have no task in common.
     """
-    fixed = [_differ(name, getattr(before, name), getattr(after, name)) for name in _MUST_AGREE]
-    refused = [text for text in fixed if text]
-    if refused and not cross:
-        raise UsageError(
-            f"these runs cannot be compared as they are: {'; '.join(refused)}. Pass --cross to do it all the same."
-        )
+    if not 0 < alpha < 1:
+        raise UsageError(f"--alpha {alpha}: between 0 and 1")
+    if not cross:
+        see_comparable(before, after)
     rates_before, rates_after = before.rates(), after.rates()
     tasks = [task for task in rates_before if task in rates_after]
     if not tasks:
         raise UsageError("these runs have no judged task in common")
     settings = sorted({*before.settings, *after.settings})
     others = [_differ(name, before.settings.get(name), after.settings.get(name)) for name in settings]
+    others.append(_differ("stopped_early", before.stopped_early, after.stopped_early))
     return Comparison(
         benchmark=before.benchmark,
         models=(before.model, after.model),
@@ -83,22 +83,37 @@ def compare(
         difference=_difference(tasks, rates_before, rates_after, alpha),
         gained=tuple(task for task in tasks if rates_after[task] > rates_before[task]),
         lost=tuple(task for task in tasks if rates_after[task] < rates_before[task]),
-        differing=tuple(text for text in (*refused, *others) if text),
+        differing=tuple(text for text in (*_refused(before, after), *others) if text),
         tiers=_by_tier(tasks, after.tiers if tiers is None else tiers, rates_before, rates_after, alpha),
         alpha=alpha,
     )
 
 
-def compare_all(before: Path, after: Path, alpha: float = ALPHA, cross: bool = False) -> list[Comparison]:
+def see_comparable(before: Baseline, after: Baseline | RunConfig) -> None:
+    """Raise UsageError unless both are of one benchmark, its very data, and one protocol."""
+    refused = _refused(before, after)
+    if refused:
+        raise UsageError(
+            f"these runs cannot be compared as they are: {'; '.join(refused)}. "
+            "`harness compare --cross` does it all the same."
+        )
+
+
+def _refused(before: Baseline, after: Baseline | RunConfig) -> list[str]:
+    fixed = [_differ(name, getattr(before, name), getattr(after, name)) for name in _MUST_AGREE]
+    return [text for text in fixed if text]
+
+
+def compare_runs(before: Path | str, after: Path | str, alpha: float = ALPHA, cross: bool = False) -> list[Comparison]:
     """Compare run folders, folders of runs or baseline files, benchmark by benchmark.
 
     A single run on either side is compared with the other whatever they are; else benchmarks are matched by name.
     Raises UsageError when nothing matches or a pair cannot be compared.
     """
-    olds, news = load_baselines(before), load_baselines(after)
+    olds, news = load_baselines(Path(before)), load_baselines(Path(after))
     if len(olds) == len(news) == 1:
         return [compare(olds[0], news[0], alpha, cross)]
-    by_name = {old.benchmark: old for old in olds}
+    by_name = by_benchmark(olds)
     pairs = [(by_name[new.benchmark], new) for new in news if new.benchmark in by_name]
     if not pairs:
         raise UsageError(f"{before} and {after} have no benchmark in common")
@@ -139,4 +154,4 @@ def _difference(
 
 
 def _differ(name: str, before: object, after: object) -> str:
-    return "" if before == after else f"{name} {before!s:.40} and {after!s:.40}"
+    return "" if before == after else f"{name} {shown(before)} and {shown(after)}"

@@ -21,6 +21,7 @@ from harness.judge import EvalPlusRule, Judge
 from harness.progress import NoProgress, Progress
 from harness.records import Benchmark, Report, RunConfig, Sample, Task, Verdict
 from harness.report import Tally, build_report
+from harness.sequential import StopRule, Watch
 from harness.sources import Decoding, ModelOptions, Source, open_source
 from harness.store import RunFolder
 from harness.tiers import tiers_of
@@ -33,7 +34,10 @@ _AHEAD = 8  # samples in hand per program in flight, so that no cell waits for t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalConfig:
-    """What `harness eval` was asked for. One of `model` and `samples` is set. `limit` takes the first tasks only."""
+    """What `harness eval` was asked for. One of `model` and `samples` is set. `limit` takes the first tasks only.
+
+    With `until`, tasks come in random order and the run ends once that rule has decided.
+    """
 
     tasks: tuple[str, ...]
     out: Path
@@ -52,6 +56,7 @@ class EvalConfig:
     rule: EvalPlusRule = field(default_factory=EvalPlusRule)
     image: str = "auto"
     runtime: str | None = None
+    until: StopRule | None = None
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.samples is None):
@@ -97,8 +102,10 @@ def _evaluate_one(config: EvalConfig, benchmark: Benchmark, source: Source, prog
     limits = limits_for(benchmark, config)
     with closing(open_sandbox(config.sandbox, limits, config.workers, config.image, config.runtime)) as sandbox:
         run = resolve(config, benchmark, source, sandbox, limits)
+        watch = config.until.watch(run) if config.until else None
         with RunFolder(folder, run, config.resume) as store:
-            return _run(store, run, benchmark, source, Judge(sandbox, limits, config.rule), sandbox.capacity, progress)
+            judge = Judge(sandbox, limits, config.rule)
+            return _run(store, benchmark, source, judge, sandbox.capacity, progress, watch)
 
 
 def limits_for(benchmark: Benchmark, config: EvalConfig) -> Limits:
@@ -108,7 +115,8 @@ def limits_for(benchmark: Benchmark, config: EvalConfig) -> Limits:
 
 
 def _chosen(benchmark: Benchmark, config: EvalConfig) -> tuple[Task, ...]:
-    return benchmark.tasks[: config.limit]
+    tasks = benchmark.tasks[: config.limit]
+    return config.until.order(benchmark, tasks) if config.until else tasks
 
 
 def resolve(config: EvalConfig, benchmark: Benchmark, source: Source, sandbox: Sandbox, limits: Limits) -> RunConfig:
@@ -127,6 +135,7 @@ def resolve(config: EvalConfig, benchmark: Benchmark, source: Source, sandbox: S
         max_new_tokens=source.decoding.max_new_tokens,
         stop=source.stop,
         seed=source.decoding.seed,
+        sequential=str(config.until or ""),
         tiers={one.task_id: one.tier for one in tiers_of(benchmark)},
         runtime=source.runtime,
         task_ids=tuple(task.task_id for task in _chosen(benchmark, config)),
@@ -153,14 +162,14 @@ def _own_version() -> str:
 
 def _run(
     store: RunFolder,
-    run: RunConfig,
     benchmark: Benchmark,
     source: Source,
     judge: Judge,
     capacity: int,
     progress: Progress,
+    watch: Watch | None,
 ) -> Report:
-    """Judge what is not judged yet and write the report."""
+    """Judge what is not judged yet, until a watch has decided, and write the report."""
     tasks = {task.task_id: task for task in benchmark.tasks}
     tally = Tally()
     store.drop_not_judged()
@@ -168,18 +177,32 @@ def _run(
     for verdict in store.verdicts():
         tally.add_verdict(verdict)
         judged.add((verdict.task_id, verdict.sample_index))
+        if watch:
+            watch.judged(verdict)
 
     def keep(verdict: Verdict) -> None:
         store.add_verdict(verdict)
         tally.add_verdict(verdict)
+        if watch:
+            watch.judged(verdict)
         progress.step(tally.pass_rate(), tally.not_judged)
 
     with progress:
         progress.start(benchmark.name, source.total, len(judged))
-        pending = (sample for sample in _all_samples(store, source, tally) if _key(sample) not in judged)
-        _judge_all(pending, lambda sample: judge.judge(tasks[sample.task_id], sample), capacity, keep, judge.stop)
-    store.sort_verdicts({task_id: place for place, task_id in enumerate(run.task_ids)})
-    report = build_report(tally, run, benchmark, store.fingerprint, source.missing_tasks)
+        samples = _all_samples(store, source, tally)
+        if watch:
+            samples = watch.until_decided(samples)
+        pending = (sample for sample in samples if _key(sample) not in judged)
+        ahead = 1 if watch else _AHEAD  # what is in hand when a watch decides is judged for nothing
+        _judge_all(
+            pending, lambda sample: judge.judge(tasks[sample.task_id], sample), capacity, ahead, keep, judge.stop
+        )
+    store.sort_verdicts({task_id: place for place, task_id in enumerate(store.config.task_ids)})
+    missing = source.missing_tasks
+    if stopped_early := tally.samples < source.total:
+        reached = {verdict.task_id for verdict in store.verdicts()}
+        missing = tuple(task_id for task_id in store.config.task_ids if task_id not in reached)
+    report = build_report(tally, store.config, benchmark, store.fingerprint, missing, stopped_early)
     store.finish(report)
     return report
 
@@ -205,10 +228,14 @@ def _judge_all(
     samples: Iterator[Sample],
     judge: Callable[[Sample], Verdict],
     capacity: int,
+    ahead: int,
     keep: Callable[[Verdict], None],
     give_up: Callable[[], None],
 ) -> None:
-    """Judge samples on `capacity` threads and hand each verdict to `keep`, on this thread, as soon as it is there."""
+    """Judge samples on `capacity` threads and hand each verdict to `keep`, on this thread, as soon as it is there.
+
+    At most `ahead` samples for each thread are in hand.
+    """
     finished: queue.SimpleQueue[Future[Verdict]] = queue.SimpleQueue()
     flying = 0
     executor = ThreadPoolExecutor(capacity, thread_name_prefix="judge")
@@ -216,7 +243,7 @@ def _judge_all(
         for sample in samples:
             executor.submit(judge, sample).add_done_callback(finished.put)
             flying += 1
-            while flying >= capacity * _AHEAD or not finished.empty():
+            while flying >= capacity * ahead or not finished.empty():
                 flying -= 1
                 keep(finished.get().result())
         while flying:

@@ -1,27 +1,31 @@
 """A regression gate for CI: is the new run worse than its baseline, is it not, or can these tasks not tell?
 
-The four answers are one value, and the exit code and every printed form of the verdict come from it.
+A drop counts as shown when the hypothesis "it is no larger than allowed" is refused at alpha, all benchmarks and tiers
+corrected together; it counts as excluded when it lies outside of the interval. The four answers are one value, and
+the exit code and every printed form of the verdict come from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness import metrics
 from harness.compare import Comparison, compare
 from harness.errors import UsageError
-from harness.paired import holm
+from harness.evidence import shown
+from harness.paired import Difference, holm, p_beyond
 from harness.records import Estimate
-from harness.runs import Baseline
+from harness.runs import Baseline, baseline_of, by_benchmark
 
 
 class GateOutcome(StrEnum):
     """What the gate found."""
 
     PASSED = "passed"  # a drop beyond the allowed one is excluded, or no task got worse
-    INCONCLUSIVE = "inconclusive"  # no regression is shown, and none is excluded
-    REGRESSED = "regressed"  # a drop is shown, and it is beyond the allowed one
+    INCONCLUSIVE = "inconclusive"  # such a drop is neither shown nor excluded
+    REGRESSED = "regressed"  # a drop beyond the allowed one is shown
     NOT_VALID = "not valid"  # something was not judged
 
 
@@ -36,7 +40,7 @@ EXIT_INCONCLUSIVE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRules:
-    """When a drop is a regression. `max_drop` is in 0..1; `minimum` maps a metric such as "pass@1" to a least value."""
+    """When a drop is a regression. Drops are in 0..1; `minimum` maps "pass@K" to a least value."""
 
     max_drop: float = 0.02
     tier_max_drop: float | None = None
@@ -44,15 +48,28 @@ class GateRules:
     minimum: dict[str, float] = field(default_factory=dict)
     strict: bool = False
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.max_drop <= 1 and 0 <= (self.tier_max_drop or 0) <= 1):
+            raise UsageError("a drop is given in points from 0 to 100, e.g. --max-drop 2")
+        if not 0 < self.alpha < 1:
+            raise UsageError(f"--alpha {self.alpha}: between 0 and 1")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFinding:
-    """The gate's finding on one benchmark (or one tier of it, or one minimum)."""
+    """The gate's finding on one benchmark (or one tier of it, or one minimum).
+
+    `lost` and `gained` are the tasks whose pass rate fell and rose, `tasks_left` those that a sequential gate did not
+    need.
+    """
 
     subject: str
     outcome: GateOutcome
     reason: str
+    lost: tuple[str, ...] = ()
+    gained: tuple[str, ...] = ()
     comparison: Comparison | None = None
+    tasks_left: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,110 +99,112 @@ class _Question:
     """One comparison that may show a regression, before the correction for asking several."""
 
     subject: str
-    value: float
-    low: float
-    p_worse: float
-    any_lost: bool
+    difference: Difference
+    p_beyond: float
     max_drop: float
-    comparison: Comparison | None
+    lost: tuple[str, ...]
+    gained: tuple[str, ...]
+    comparison: Comparison | None = None
 
 
-def gate(
-    runs: list[Baseline],
-    baselines: list[Baseline],
-    rules: GateRules,
-    tiers: dict[str, dict[str, str]] | None = None,
-) -> GateResult:
-    """Hold runs against baselines, benchmark by benchmark. `tiers` maps benchmarks to their tasks' tiers.
+def gate(runs: Sequence[Baseline], baselines: Sequence[Baseline], rules: GateRules) -> GateResult:
+    """Hold runs against baselines, benchmark by benchmark.
 
     The p-values of all questions asked are corrected together (Holm). Raises UsageError when a run has no baseline of
-    its benchmark, or they cannot be compared.
+    its benchmark, they cannot be compared, or the rules ask for what the runs do not have.
     """
-    by_name = {baseline.benchmark: baseline for baseline in baselines}
+    by_name = by_benchmark(baselines)
     findings: list[GateFinding] = []
     questions: list[_Question] = []
     for run in runs:
-        if run.benchmark not in by_name:
-            raise UsageError(f"no baseline for {run.benchmark}: there are {', '.join(sorted(by_name))}")
-        baseline = by_name[run.benchmark]
-        found = _validity(run, baseline)
-        if found is not None:
-            findings.append(found)
+        baseline = baseline_of(run.benchmark, by_name)
+        reason = why_not_valid(run, baseline, frozenset(run.counts))
+        if reason:
+            findings.append(GateFinding(subject=run.benchmark, outcome=GateOutcome.NOT_VALID, reason=reason))
             continue
-        comparison = compare(baseline, run, rules.alpha, tiers=(tiers or {}).get(run.benchmark))
-        questions += _questions(comparison, rules)
+        questions += _questions(baseline, run, rules)
         findings += _minimums(run, rules)
-    adjusted = holm([question.p_worse for question in questions])
+    adjusted = holm([question.p_beyond for question in questions])
     findings += [_answer(question, p, rules) for question, p in zip(questions, adjusted, strict=True)]
     return GateResult(findings=tuple(findings), rules=rules)
 
 
-def _validity(run: Baseline, baseline: Baseline) -> GateFinding | None:
-    """Return why a run cannot be held against its baseline at all, if so."""
-    reason = ""
+def why_not_valid(run: Baseline, baseline: Baseline, tasks: frozenset[str]) -> str:
+    """Return why a run that covers `tasks` cannot be held against its baseline at all; empty if it can."""
     if run.not_judged:
-        reason = f"{run.not_judged} samples were not judged; run the evaluation again to judge them"
-    elif baseline.not_judged:
-        reason = f"{baseline.not_judged} samples of the baseline were not judged"
-    elif missing := {*baseline.counts} - {*run.counts}:
-        reason = f"{len(missing)} tasks of the baseline are not in the run, e.g. {min(missing)}"
-    return GateFinding(subject=run.benchmark, outcome=GateOutcome.NOT_VALID, reason=reason) if reason else None
+        return f"{run.not_judged} samples were not judged; run the evaluation again to judge them"
+    if baseline.not_judged:
+        return f"{baseline.not_judged} samples of the baseline were not judged"
+    missing = [task for task in baseline.counts if task not in tasks]
+    if not missing:
+        return ""
+    early = "; the run was stopped early, and --sequential judges such a one" if run.stopped_early else ""
+    return f"{len(missing)} tasks of the baseline are not in the run, e.g. {missing[0]}{early}"
 
 
-def _questions(comparison: Comparison, rules: GateRules) -> list[_Question]:
-    questions = [
-        _Question(
-            subject=comparison.benchmark,
-            value=comparison.difference.value,
-            low=comparison.difference.low,
-            p_worse=comparison.difference.p_worse,
-            any_lost=bool(comparison.lost),
-            max_drop=rules.max_drop,
-            comparison=comparison,
+def _questions(baseline: Baseline, run: Baseline, rules: GateRules) -> list[_Question]:
+    comparison = compare(baseline, run, rules.alpha)
+    before, after = baseline.rates(), run.rates()
+
+    def question(
+        subject: str, tasks: Sequence[str], difference: Difference, max_drop: float, whole: Comparison | None
+    ) -> _Question:
+        return _Question(
+            subject=subject,
+            difference=difference,
+            p_beyond=p_beyond([before[task] for task in tasks], [after[task] for task in tasks], max_drop),
+            max_drop=max_drop,
+            lost=tuple(task for task in tasks if after[task] < before[task]),
+            gained=tuple(task for task in tasks if after[task] > before[task]),
+            comparison=whole,
         )
-    ]
+
+    tasks = [task for task in before if task in after]
+    questions = [question(comparison.benchmark, tasks, comparison.difference, rules.max_drop, comparison)]
     if rules.tier_max_drop is None:
         return questions
+    if not comparison.tiers:
+        raise UsageError(f"--tier-max-drop: the run of {shown(run.benchmark)} knows no tiers of its tasks")
     for tier in comparison.tiers:
-        questions.append(
-            _Question(
-                subject=f"{comparison.benchmark}, tier {tier.tier}",
-                value=tier.difference.value,
-                low=tier.difference.low,
-                p_worse=tier.difference.p_worse,
-                any_lost=tier.difference.low < 0 and tier.difference.p_worse < 1,
-                max_drop=rules.tier_max_drop,
-                comparison=None,
-            )
-        )
+        inside = [task for task in tasks if run.tiers.get(task) == tier.tier]
+        subject = f"{comparison.benchmark}, tier {tier.tier}"
+        questions.append(question(subject, inside, tier.difference, rules.tier_max_drop, None))
     return questions
 
 
-def _answer(question: _Question, p_worse: float, rules: GateRules) -> GateFinding:
-    change, allowed = f"{100 * question.value:+.1f} points", f"{100 * question.max_drop:g} allowed"
-    if p_worse <= rules.alpha and -question.value > question.max_drop:
-        outcome, reason = GateOutcome.REGRESSED, f"{change}, {allowed}; p = {p_worse:.2g}"
-    elif not question.any_lost:
-        outcome, reason = GateOutcome.PASSED, f"{change}; no task got worse"
-    elif question.low >= -question.max_drop:
-        outcome, reason = GateOutcome.PASSED, f"{change}; a drop beyond the {allowed} is excluded"
-    elif p_worse <= rules.alpha:
-        outcome, reason = GateOutcome.PASSED, f"{change}: a drop is shown, within the {allowed}"
+def _answer(question: _Question, p: float, rules: GateRules) -> GateFinding:
+    change = question.difference
+    said, allowed = f"{100 * change.value:+.1f} points", f"the {100 * question.max_drop:g} allowed"
+    if p <= rules.alpha:
+        outcome, reason = GateOutcome.REGRESSED, f"{said}: a drop beyond {allowed} is shown (p = {p:.2g})"
+    elif not question.lost:
+        outcome, reason = GateOutcome.PASSED, f"{said}; no task got worse"
+    elif change.low >= -question.max_drop:
+        outcome, reason = GateOutcome.PASSED, f"{said}; a drop beyond {allowed} is excluded"
     else:
+        found = "a drop is shown, but not" if change.p_worse <= rules.alpha else "not shown"
         outcome = GateOutcome.INCONCLUSIVE
-        reason = f"{change}; no drop is shown, and one of up to {-100 * question.low:.1f} is not excluded"
-    return GateFinding(subject=question.subject, outcome=outcome, reason=reason, comparison=question.comparison)
+        reason = f"{said}; {found} to be beyond {allowed}, and one of up to {-100 * change.low:.1f} is not excluded"
+    return GateFinding(
+        subject=question.subject,
+        outcome=outcome,
+        reason=reason,
+        lost=question.lost,
+        gained=question.gained,
+        comparison=question.comparison,
+    )
 
 
 def _minimums(run: Baseline, rules: GateRules) -> list[GateFinding]:
     """Return a finding for each required least value; the estimate itself decides, not its interval."""
-    scores: dict[str, Estimate] = {f"pass@{k}": one for k, one in metrics.pass_at_ks(run.counts).items()}
+    ks = [int(name.removeprefix("pass@")) for name in rules.minimum]
+    scores: dict[str, Estimate] = {f"pass@{k}": one for k, one in metrics.pass_at_ks(run.counts, ks).items()}
     findings = []
     for name, least in rules.minimum.items():
         if name not in scores:
-            raise UsageError(f"--min {name}: {run.benchmark} has {', '.join(scores) or 'no score'}")
+            raise UsageError(f"--min {name}: a task of {shown(run.benchmark)} has fewer samples than that")
         value = scores[name].value
-        outcome = GateOutcome.PASSED if value >= least else GateOutcome.REGRESSED
+        outcome = GateOutcome.PASSED if value >= least - 1e-12 else GateOutcome.REGRESSED
         subject = f"{run.benchmark}, {name} at least {least:.1%}"
         findings.append(GateFinding(subject=subject, outcome=outcome, reason=f"it is {value:.1%}"))
     return findings

@@ -14,6 +14,7 @@ from harness.gate import GateFinding, GateOutcome, GateResult
 
 _LISTED = 20
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&@-])")
+_LINKED = re.compile(r"@|#(?=\w)|:(?=//)|www(?=\.)", re.IGNORECASE)
 _LEVELS = {
     GateOutcome.REGRESSED: "error",
     GateOutcome.NOT_VALID: "error",
@@ -22,16 +23,27 @@ _LEVELS = {
 }
 
 
+def log_text(text: str) -> str:
+    """Return text as a part of one log line, with nothing that a CI runner takes for a command.
+
+    GitHub acts upon lines that begin with two colons and upon `##[` anywhere, Azure upon `##vso[`.
+    """
+    one_line = re.sub("#(?=#)", "# ", " ".join(clean(text).split()))
+    return ": :" + one_line[2:] if one_line.startswith("::") else one_line
+
+
 def markdown_text(text: str) -> str:
-    """Return text that Markdown shows as it is: on one line, with nothing that is a link, HTML, mention or table."""
-    one_line = " ".join(clean(text).split())
-    return _MARKDOWN.sub(r"\\\1", one_line).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\@", "@\u200b")
+    """Return text that Markdown shows as it is: on one line, with nothing that is a link, HTML, mention or table.
+
+    What GitHub makes links of without any markup (addresses, @names, #numbers) gets a space of no width.
+    """
+    escaped = _MARKDOWN.sub(r"\\\1", " ".join(clean(text).split())).replace("\\<", "&lt;").replace("\\>", "&gt;")
+    return _LINKED.sub("\\g<0>\u200b", escaped.replace("\\@", "@"))
 
 
 def annotation_text(text: str) -> str:
-    """Return text as data of a workflow command: percent signs, line ends and separators escaped."""
-    escaped = clean(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return escaped.replace("::", "%3A%3A")
+    """Return text as data of a workflow command: on one line, without `::`, percent signs escaped."""
+    return re.sub(":(?=:)", ": ", log_text(text)).replace("%", "%25")
 
 
 def verdict_line(result: GateResult) -> str:
@@ -59,15 +71,15 @@ def junit(result: GateResult) -> bytes:
 
 
 def _xml(text: str) -> str:
-    return "".join(c for c in clean(text) if c == "\n" or c >= " ")
+    """Return text without what XML 1.0 cannot hold (`clean` leaves neither controls nor surrogates)."""
+    return clean(text).translate({0xFFFE: None, 0xFFFF: None})
 
 
 def _flipped(case: GateFinding) -> str:
-    if case.comparison is None:
+    if not case.lost:
         return case.reason
-    lost = case.comparison.lost
-    more = f" and {len(lost) - _LISTED} more" if len(lost) > _LISTED else ""
-    return f"worse: {', '.join(lost[:_LISTED])}{more}"
+    more = f" and {len(case.lost) - _LISTED} more" if len(case.lost) > _LISTED else ""
+    return f"{case.reason}\nworse: {', '.join(case.lost[:_LISTED])}{more}"
 
 
 def markdown(result: GateResult) -> str:
@@ -76,13 +88,11 @@ def markdown(result: GateResult) -> str:
     for case in result.findings:
         lines.append(f"| {markdown_text(case.subject)} | {case.outcome} | {markdown_text(case.reason)} |")
     for case in result.findings:
-        if case.comparison is None:
-            continue
-        for word, tasks in (("worse", case.comparison.lost), ("better", case.comparison.gained)):
+        for word, tasks in (("worse", case.lost), ("better", case.gained)):
             if tasks:
                 listed = ", ".join(markdown_text(task) for task in tasks[:_LISTED])
                 more = f" and {len(tasks) - _LISTED} more" if len(tasks) > _LISTED else ""
-                lines += ["", f"{len(tasks)} tasks {word}: {listed}{more}"]
+                lines += ["", f"{markdown_text(case.subject)}: {len(tasks)} tasks {word}: {listed}{more}"]
     return "\n".join(lines) + "\n"
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from statistics import NormalDist
 
 RESAMPLES = 9_999
 SEED = 20_261_121
 POWER = 0.8
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +39,10 @@ def difference(before: Sequence[float], after: Sequence[float], alpha: float = 0
     """Compare per-task pass rates, paired by position. Raises ValueError for unequal or no tasks.
 
     One sample a task (all rates 0 or 1): the exact McNemar test and Tango's score interval. Otherwise:
-    the sign-flip permutation test and the percentile bootstrap over tasks.
+    the sign-flip permutation test and the bootstrap over tasks (BCa; Efron 1987).
     """
-    if len(before) != len(after) or not before:
-        raise ValueError(f"{len(before)} and {len(after)} tasks cannot be paired")
-    changes = [b - a for a, b in zip(before, after, strict=True)]
-    if all(rate in (0.0, 1.0) for rate in (*before, *after)):
-        return _of_outcomes(changes, alpha)
-    return _of_rates(changes, alpha)
+    changes = _changes(before, after)
+    return (_of_outcomes if _is_one_sample_each(before, after) else _of_rates)(changes, alpha)
 
 
 def mcnemar(lost: int, gained: int, alternative: str = "two-sided") -> float:
@@ -59,6 +56,33 @@ def mcnemar(lost: int, gained: int, alternative: str = "two-sided") -> float:
     if lost + gained == 0:
         return 1.0
     return float(binomtest(lost, lost + gained, 0.5, alternative=alternative).pvalue)
+
+
+def p_beyond(before: Sequence[float], after: Sequence[float], margin: float) -> float:
+    """Return the one-sided p-value for "the pass rate fell by no more than `margin`" (in 0..1), paired by position.
+
+    One sample a task: the larger of Tango's score test at that margin and the exact McNemar test, so that a small
+    sample alarms no more often than the exact test lets it. Otherwise the sign-flip permutation test of the changes
+    above the margin. Raises ValueError for unequal or no tasks.
+    """
+    changes = _changes(before, after)
+    if margin >= 1.0:
+        return 1.0
+    if not _is_one_sample_each(before, after):
+        return _permutation(changes, margin).p_worse
+    lost, gained = changes.count(-1.0), changes.count(1.0)
+    exact = mcnemar(lost, gained, "greater")
+    return exact if margin == 0.0 else max(exact, _NORMAL.cdf(_score(lost, gained, len(changes), -margin)))
+
+
+def _changes(before: Sequence[float], after: Sequence[float]) -> list[float]:
+    if len(before) != len(after) or not before:
+        raise ValueError(f"{len(before)} and {len(after)} tasks cannot be paired")
+    return [float(b - a) for a, b in zip(before, after, strict=True)]
+
+
+def _is_one_sample_each(before: Sequence[float], after: Sequence[float]) -> bool:
+    return all(rate in (0.0, 1.0) for rate in (*before, *after))
 
 
 def _of_outcomes(changes: list[float], alpha: float) -> Difference:
@@ -85,18 +109,10 @@ def tango(lost: int, gained: int, tasks: int, alpha: float = 0.05) -> tuple[floa
     """
     from scipy.optimize import brentq
 
-    seen, edge, critical = (gained - lost) / tasks, 1.0 - 1e-12, _quantile(1 - alpha / 2)
+    seen, edge, critical = (gained - lost) / tasks, 1.0 - 1e-12, _NORMAL.inv_cdf(1 - alpha / 2)
 
     def score(change: float) -> float:
-        """The score statistic for a true difference of `change`, with the nuisance parameter at its maximum."""
-        b = -gained - lost + (2 * tasks - gained + lost) * change
-        c = -lost * change * (1 - change)
-        losses = (math.sqrt(max(0.0, b * b - 8 * tasks * c)) - b) / (4 * tasks)
-        variance = tasks * (2 * losses + change * (1 - change))
-        distance = gained - lost - tasks * change
-        if variance > 0:
-            return distance / math.sqrt(variance)
-        return 0.0 if abs(distance) < 1e-9 else math.copysign(math.inf, distance)
+        return _score(lost, gained, tasks, change)
 
     low, high = -1.0, 1.0
     if seen > -1.0 and score(-edge) > critical:
@@ -106,53 +122,82 @@ def tango(lost: int, gained: int, tasks: int, alpha: float = 0.05) -> tuple[floa
     return low, high
 
 
-def _of_rates(changes: list[float], alpha: float) -> Difference:
-    import numpy
-    from scipy.stats import bootstrap, permutation_test
+def _score(lost: int, gained: int, tasks: int, change: float) -> float:
+    """Return Tango's statistic for a true difference of `change`, the nuisance parameter at its maximum."""
+    b = -gained - lost + (2 * tasks - gained + lost) * change
+    c = -lost * change * (1 - change)
+    losses = (math.sqrt(max(0.0, b * b - 8 * tasks * c)) - b) / (4 * tasks)
+    variance = tasks * (2 * losses + change * (1 - change))
+    distance = gained - lost - tasks * change
+    if variance > 0:
+        return distance / math.sqrt(variance)
+    return 0.0 if abs(distance) < 1e-9 else math.copysign(math.inf, distance)
 
-    values = numpy.asarray(changes)
-    mean = float(values.mean())
-    if not values.any():
-        low, high = tango(0, 0, len(changes), alpha)
-        p_two = p_worse = p_better = 1.0
-    else:
-        settings: dict[str, Any] = {"n_resamples": RESAMPLES, "vectorized": True}
-        interval = bootstrap(
-            (values,),
-            numpy.mean,
-            confidence_level=1 - alpha,
-            method="percentile" if len(changes) < 3 else "BCa",
-            rng=numpy.random.default_rng(SEED),
-            **settings,
-        ).confidence_interval
-        low, high = _finite(interval.low, mean), _finite(interval.high, mean)
-        p_two, p_worse, p_better = (
-            float(
-                permutation_test(
-                    (values,),
-                    lambda sample, axis: numpy.mean(sample, axis=axis),
-                    permutation_type="samples",
-                    alternative=alternative,
-                    rng=numpy.random.default_rng(SEED),
-                    **settings,
-                ).pvalue
-            )
-            for alternative in ("two-sided", "less", "greater")
-        )
+
+def _of_rates(changes: list[float], alpha: float) -> Difference:
+    low, high = _bootstrap(changes, alpha)
+    test = _permutation(changes)
     return Difference(
-        value=mean,
+        value=sum(changes) / len(changes),
         low=low,
         high=high,
-        p_value=p_two,
-        p_worse=p_worse,
-        p_better=p_better,
+        p_value=test.p_value,
+        p_worse=test.p_worse,
+        p_better=test.p_better,
         smallest_effect=smallest_effect(changes, alpha),
         test="sign-flip permutation, bootstrap interval",
     )
 
 
-def _finite(bound: float, otherwise: float) -> float:
-    return float(bound) if math.isfinite(bound) else otherwise
+def _bootstrap(changes: list[float], alpha: float) -> tuple[float, float]:
+    """Return the interval of the mean change; where all tasks changed alike, Tango's for that many changes."""
+    import numpy
+    from scipy.stats import bootstrap
+
+    first, tasks = changes[0], len(changes)
+    if all(change == first for change in changes):
+        low, high = tango(tasks if first < 0 else 0, tasks if first > 0 else 0, tasks, alpha)
+        return (low, high) if first == 0 else (abs(first) * low, abs(first) * high)
+    found = bootstrap(
+        (numpy.asarray(changes),),
+        numpy.mean,
+        confidence_level=1 - alpha,
+        method="percentile" if tasks < 3 else "BCa",
+        n_resamples=RESAMPLES,
+        vectorized=True,
+        rng=numpy.random.default_rng(SEED),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+@dataclass(frozen=True, slots=True)
+class _PermutationTest:
+    p_value: float
+    p_worse: float
+    p_better: float
+
+
+def _permutation(changes: list[float], margin: float = 0.0) -> _PermutationTest:
+    """Flip the signs of the changes above `-margin`; exact where the flips are few enough to take them all."""
+    import numpy
+    from scipy.stats import permutation_test
+
+    values = numpy.asarray(changes) + margin
+    if not values.any():
+        return _PermutationTest(1.0, 1.0, 1.0)
+    p_values = (
+        permutation_test(
+            (values,),
+            lambda sample, axis: numpy.mean(sample, axis=axis),
+            permutation_type="samples",
+            alternative=alternative,
+            n_resamples=RESAMPLES,
+            vectorized=True,
+            rng=numpy.random.default_rng(SEED),
+        ).pvalue
+        for alternative in ("two-sided", "less", "greater")
+    )
+    return _PermutationTest(*map(float, p_values))
 
 
 def smallest_effect(changes: Sequence[float], alpha: float = 0.05, power: float = POWER) -> float:
@@ -164,7 +209,7 @@ def smallest_effect(changes: Sequence[float], alpha: float = 0.05, power: float 
     tasks = len(changes)
     mean = sum(changes) / (tasks + 2)
     variance = (sum(change**2 for change in changes) + 2) / (tasks + 2) - mean**2
-    return min(1.0, (_quantile(1 - alpha / 2) + _quantile(power)) * math.sqrt(variance / tasks))
+    return min(1.0, (_NORMAL.inv_cdf(1 - alpha / 2) + _NORMAL.inv_cdf(power)) * math.sqrt(variance / tasks))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -176,9 +221,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(order) - rank) * p_values[place]))
         adjusted[place] = largest
     return adjusted
-
-
-def _quantile(probability: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(probability)

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.commands import console, percent
 from harness.compare import Comparison, TierComparison
 from harness.errors import UsageError
-from harness.evidence import clean
+from harness.evidence import shown
 from harness.gate import GateResult, GateRules
-from harness.gate_output import junit, verdict_line, workflow_commands, write_summary
+from harness.gate_output import junit, log_text, verdict_line, workflow_commands, write_summary
 from harness.store import write_whole
 from harness.verify import Verification
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _LISTED = 20
+_UNBOUNDED = 100_000  # characters
+
+
+def _console() -> Console:
+    """Return a console that wraps no table where lines are read by programs: a CI runner acts on how lines begin."""
+    out = console()
+    if not sys.stdout.isatty():
+        out.width = _UNBOUNDED
+    return out
 
 
 def print_comparisons(comparisons: list[Comparison], as_json: bool) -> None:
@@ -34,24 +47,25 @@ def print_comparisons(comparisons: list[Comparison], as_json: bool) -> None:
 def _print_comparison(one: Comparison) -> None:
     from rich.table import Table
 
-    out = console()
+    out = _console()
     level = f"{100 * (1 - one.alpha):g} %"
-    out.print(f"{clean(one.benchmark)}: {clean(one.models[0])} -> {clean(one.models[1])}, {one.tasks} tasks in common")
+    title = f"{one.benchmark}: {one.models[0]} -> {one.models[1]}, {one.tasks} tasks in common"
+    out.print(log_text(title))
     table = Table("", "tasks", "before", "after", f"change ({level})", "p", box=None, pad_edge=False)
     table.add_row("pass@1", *_cells(one.tasks, one))
     for tier in one.tiers:
-        table.add_row(f"  {clean(tier.tier)}", *_cells(tier.tasks, tier))
+        table.add_row(f"  {log_text(tier.tier)}", *_cells(tier.tasks, tier))
     out.print(table)
     smallest = 100 * one.difference.smallest_effect
     out.print(f"{one.difference.test}; with these tasks a change of {smallest:.1f} points shows in 4 cases of 5")
     for word, tasks in (("worse", one.lost), ("better", one.gained)):
         if tasks:
             more = f" and {len(tasks) - _LISTED} more (--json lists all)" if len(tasks) > _LISTED else ""
-            out.print(f"{word} ({len(tasks)}): {', '.join(clean(task) for task in tasks[:_LISTED])}{more}")
+            out.print(f"{word} ({len(tasks)}): {', '.join(log_text(task) for task in tasks[:_LISTED])}{more}")
     if one.only_one:
         out.print(f"left out: {one.only_one} tasks that only one of the runs has")
     for text in one.differing:
-        out.print(f"not the same: {clean(text)}")
+        out.print(f"not the same: {log_text(text)}")
     out.print()
 
 
@@ -63,8 +77,6 @@ def _cells(tasks: int, one: Comparison | TierComparison) -> tuple[str, ...]:
 
 def gate_rules(options: dict[str, Any]) -> GateRules:
     """Return the rules for the options of `harness gate`. Raises UsageError for values out of range."""
-    if options["max_drop"] < 0 or (options["tier_max_drop"] or 0) < 0:
-        raise UsageError("a drop is given as a positive number of points, e.g. --max-drop 2")
     tier = options["tier_max_drop"]
     return GateRules(
         max_drop=options["max_drop"] / 100,
@@ -76,13 +88,13 @@ def gate_rules(options: dict[str, Any]) -> GateRules:
 
 
 def _minimum(text: str) -> tuple[str, float]:
-    name, equals, value = text.partition("=")
+    name, _, value = text.partition("=")
     try:
         least = float(value)
     except ValueError:
         least = -1.0
-    if not equals or not 0 <= least <= 1:
-        raise UsageError(f"--min {clean(text, 60)}: write it as pass@1=0.62, with a value in 0..1")
+    if not re.fullmatch(r"pass@[1-9][0-9]{0,5}", name.strip()) or not 0 <= least <= 1:
+        raise UsageError(f"--min {shown(text)}: write it as pass@1=0.62, with a value in 0..1")
     return name.strip(), least
 
 
@@ -103,8 +115,8 @@ def print_gate(result: GateResult, junit_file: Path | None, summary: Path | None
 
     table = Table("what", "finding", "why", box=None, pad_edge=False)
     for finding in result.findings:
-        table.add_row(clean(finding.subject), finding.outcome, clean(finding.reason))
-    console().print(table)
+        table.add_row(log_text(finding.subject), finding.outcome, log_text(finding.reason))
+    _console().print(table)
     print(verdict_line(result))
     return result.exit_code
 
@@ -116,5 +128,5 @@ def print_verification(found: Verification, as_json: bool) -> int:
         return 1 if found.mismatches else 0
     print(f"{found.checked} of {found.total} samples judged again, {len(found.mismatches)} verdicts do not hold")
     for one in found.mismatches:
-        print(f"{clean(one.task_id)}[{one.sample_index}]: stored {one.stored}, now {one.again}")
+        print(f"{log_text(one.task_id)}[{one.sample_index}]: stored {one.stored}, now {one.again}")
     return 1 if found.mismatches else 0

@@ -202,6 +202,7 @@ class Report:
     fingerprint: str
     not_promised: tuple[str, ...] = ()
     missing_tasks: tuple[str, ...] = ()
+    stopped_early: bool = False  # a sequential gate had its answer; the scores are of the tasks until then
 
     def __post_init__(self) -> None:
         if sum(self.outcomes.values()) != self.samples:
@@ -238,6 +239,7 @@ class RunConfig:
     call_cpu_seconds: float | None
     call_cpu_factor: float | None
     tiers: dict[str, str] = field(default_factory=dict)  # task_id: difficulty tier
+    sequential: str = ""  # the rule by which a sequential gate stops the run; empty for a whole run
     runtime: dict[str, str] = field(default_factory=dict)  # how a model ran, e.g. dtype and device
     versions: dict[str, str] = field(default_factory=dict)
     workers: int = 2

@@ -53,7 +53,12 @@ class Tally:
 
 
 def build_report(
-    tally: Tally, config: RunConfig, benchmark: Benchmark, fingerprint: str, missing: tuple[str, ...]
+    tally: Tally,
+    config: RunConfig,
+    benchmark: Benchmark,
+    fingerprint: str,
+    missing: tuple[str, ...],
+    stopped_early: bool = False,
 ) -> Report:
     """Return the report of a run. `seconds` is the wall time that the judged programs took, all added up."""
     counts = {task: (judged, tally.passed[task]) for task, judged in tally.judged.items()}
@@ -74,4 +79,5 @@ def build_report(
         fingerprint=fingerprint,
         not_promised=config.not_promised,
         missing_tasks=missing,
+        stopped_early=stopped_early,
     )

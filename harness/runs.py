@@ -7,15 +7,16 @@ A `Baseline` is the little of a run that a comparison needs; it comes from a run
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from harness.errors import UsageError
-from harness.records import Outcome, Report, RunConfig, Verdict
+from harness.errors import MissingDependency, UsageError
+from harness.evidence import clean, shown
+from harness.records import Evidence, Outcome, Report, RunConfig, Verdict
 from harness.store import REPORT, RUN, VERDICTS, read_config, read_lines, read_report, write_whole
 
 if TYPE_CHECKING:
@@ -36,7 +37,10 @@ _SETTINGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """The part of a run that comparisons use. `counts` maps a task to its judged and its passed samples."""
+    """The part of a run that comparisons use. `counts` maps a task to its judged and its passed samples.
+
+    A run that was `stopped_early` has judged until the answer was clear, so its scores are not those of a whole one.
+    """
 
     benchmark: str
     model: str
@@ -46,6 +50,7 @@ class Baseline:
     settings: dict[str, str] = field(default_factory=dict)
     tiers: dict[str, str] = field(default_factory=dict)
     not_judged: int = 0
+    stopped_early: bool = False
     format: int = FORMAT
 
     def rates(self) -> dict[str, float]:
@@ -84,21 +89,32 @@ class Run:
             settings=_settings(self.config),
             tiers={task: tier for task, tier in self.config.tiers.items() if task in counts},
             not_judged=not_judged,
+            stopped_early=self.report.stopped_early,
         )
 
     def to_frame(self) -> pandas.DataFrame:
-        """Return one row per verdict (task_id, sample_index, outcome, passed, seconds, memory, evidence).
+        """Return one row per verdict: benchmark, model, tier, the verdict's fields, and `evidence_…` for each evidence.
 
-        Needs pandas (`pip install 'code-harness[leaderboard]'`).
+        Raises MissingDependency without pandas.
         """
-        import pandas
-
-        rows = []
-        for verdict in self.verdicts():
-            row = asdict(verdict)
-            row.update({f"evidence_{name}": value for name, value in row.pop("evidence").items()})
-            rows.append({"benchmark": self.config.benchmark, "model": self.config.model, **row})
-        return pandas.DataFrame(rows)
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingDependency(
+                "frames need pandas: pip install 'code-harness[leaderboard]', or pip install pandas"
+            ) from error
+        own = ["benchmark", "model", "tier"]
+        of_verdict = [field.name for field in fields(Verdict) if field.name != "evidence"]
+        of_evidence = [field.name for field in fields(Evidence)]
+        rows = [
+            [
+                *(self.config.benchmark, self.config.model, self.config.tiers.get(verdict.task_id)),
+                *(getattr(verdict, name) for name in of_verdict),
+                *(getattr(verdict.evidence, name) for name in of_evidence),
+            ]
+            for verdict in self.verdicts()
+        ]
+        return pandas.DataFrame(rows, columns=[*own, *of_verdict, *(f"evidence_{name}" for name in of_evidence)])
 
 
 def _settings(config: RunConfig) -> dict[str, str]:
@@ -112,8 +128,9 @@ def load_run(folder: Path | str) -> Run:
     return Run(folder=folder, config=read_config(folder), report=read_report(folder))
 
 
-def find_runs(folder: Path) -> list[Path]:
+def find_runs(folder: Path | str) -> list[Path]:
     """Return the run folders at or directly below a folder, sorted; a run is a folder with run.json and report.json."""
+    folder = Path(folder)
     candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())] if folder.is_dir() else []
     return [path for path in candidates if (path / RUN).is_file() and (path / REPORT).is_file()]
 
@@ -132,20 +149,52 @@ def _read_file(path: Path) -> list[Baseline]:
     try:
         baselines = msgspec.convert(json.loads(path.read_bytes()), list[Baseline])
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not a baseline file (write one with `harness baseline`): {error}") from error
+        raise UsageError(
+            f"{path} is not a baseline file (write one with `harness baseline`): {clean(str(error), 200)}"
+        ) from error
     if not baselines or any(one.format != FORMAT for one in baselines):
         raise UsageError(f"{path}: no baseline of format {FORMAT}; write it again with `harness baseline`")
+    by_benchmark(baselines)
     for one in baselines:
         if any(not 0 <= passed <= judged for judged, passed in one.counts.values()):
-            raise UsageError(f"{path}: more passed than judged samples in {one.benchmark}")
+            raise UsageError(f"{path}: more passed than judged samples in {shown(one.benchmark)}")
     return baselines
 
 
+def by_benchmark(baselines: Iterable[Baseline]) -> dict[str, Baseline]:
+    """Return baselines by the name of their benchmark. Raises UsageError when one has two."""
+    found: dict[str, Baseline] = {}
+    for one in baselines:
+        if one.benchmark in found:
+            raise UsageError(
+                f"two runs of {shown(one.benchmark)}: of {shown(found[one.benchmark].model)} and of "
+                f"{shown(one.model)}. Name the one that is meant."
+            )
+        found[one.benchmark] = one
+    return found
+
+
+def baseline_of(benchmark: str, by_name: Mapping[str, Baseline]) -> Baseline:
+    """Return a benchmark's baseline. Raises UsageError when there is none."""
+    if benchmark not in by_name:
+        there = ", ".join(shown(name) for name in sorted(by_name))
+        raise UsageError(f"no baseline for {shown(benchmark)}: there are {there or 'none'}")
+    return by_name[benchmark]
+
+
 def write_baseline(baselines: list[Baseline], path: Path) -> None:
-    """Write baselines as one small JSON file, a task a line, so that a diff of two shows the tasks that changed."""
+    """Write baselines as one small JSON file, a task a line, so that a diff of two shows the tasks that changed.
+
+    Raises UsageError for what cannot be a baseline: two runs of a benchmark, a run that was stopped early or is not
+    wholly judged.
+    """
+    for one in by_benchmark(baselines).values():
+        if one.stopped_early or one.not_judged:
+            reason = "was stopped early" if one.stopped_early else f"has {one.not_judged} samples that were not judged"
+            raise UsageError(f"the run of {shown(one.benchmark)} {reason}, so it cannot be a baseline")
     plain = [asdict(one) for one in baselines]
     text = json.dumps(plain, indent=1, sort_keys=True)
-    for one in plain:
-        for judged, passed in one["counts"].values():
+    for fields_of_one in plain:
+        for judged, passed in set(fields_of_one["counts"].values()):
             text = text.replace(f"[\n    {judged},\n    {passed}\n   ]", f"[{judged}, {passed}]")
     write_whole(path, text + "\n")

@@ -71,6 +71,7 @@ class RunFolder:
     def __init__(self, path: Path, config: RunConfig, resume: bool = True) -> None:
         """Open or create the folder. Raises StoreMismatch or UsageError when it belongs to something else."""
         self.path = path
+        self.config = config
         self.fingerprint = fingerprint(config)
         self._files: list[IO[str]] = []
         try:

@@ -7,10 +7,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import metrics
 from harness.benchmarks import load_benchmark
 from harness.errors import UsageError
+from harness.evidence import shown
 from harness.judge import EvalPlusRule, Judge
 from harness.records import Outcome, RunConfig, Sample, Verdict
+from harness.report import KS, Tally
 from harness.runs import Run, load_run
 from harness.store import SAMPLES, read_lines
 from sandbox import Limits, open_sandbox
@@ -36,7 +39,7 @@ class Verification:
 
 
 def verify(folder: Path, count: int, seed: int, sandbox: str = "auto", workers: int = 2) -> Verification:
-    """Judge `count` random samples of a run again (all if there are fewer).
+    """Judge `count` random samples of a run again (all if there are fewer), those left out that were not judged.
 
     Raises UsageError when the run's benchmark is not the same here any more, or its files do not fit together.
     """
@@ -44,22 +47,19 @@ def verify(folder: Path, count: int, seed: int, sandbox: str = "auto", workers: 
     benchmark = load_benchmark(_source(run.config))
     if benchmark.digest != run.config.dataset_digest:
         raise UsageError(f"{run.config.benchmark} here has digest {benchmark.digest:.12}, the run's another")
-    _see_that_it_adds_up(run)
-    verdicts = {(verdict.task_id, verdict.sample_index): verdict for verdict in run.verdicts()}
-    chosen = set(random.Random(seed).sample(sorted(verdicts), min(count, len(verdicts))))
     tasks = {task.task_id: task for task in benchmark.tasks}
-    mismatches: list[Mismatch] = []
+    verdicts = _see_that_it_adds_up(run, frozenset(tasks))
+    judged = sorted(key for key, verdict in verdicts.items() if verdict.outcome is not Outcome.NOT_JUDGED)
+    chosen = set(random.Random(seed).sample(judged, min(count, len(judged))))
     limits = _limits(run.config)
+    mismatches: list[Mismatch] = []
     with closing(open_sandbox(sandbox, limits, workers)) as cells:
         judge = Judge(cells, limits, _rule(run.config))
         for sample in read_lines(folder / SAMPLES, Sample):
             key = (sample.task_id, sample.sample_index)
             if key in chosen:
-                chosen.discard(key)
                 mismatches += _mismatch(verdicts[key], judge.judge(tasks[sample.task_id], sample))
-    if chosen:
-        raise UsageError(f"{folder}: {len(chosen)} verdicts have no sample, e.g. {min(chosen)}")
-    return Verification(checked=min(count, len(verdicts)), total=len(verdicts), mismatches=tuple(mismatches))
+    return Verification(checked=len(chosen), total=len(verdicts), mismatches=tuple(mismatches))
 
 
 def _source(config: RunConfig) -> str:
@@ -69,13 +69,29 @@ def _source(config: RunConfig) -> str:
     return config.benchmark if config.benchmark in names() else config.dataset_source
 
 
-def _see_that_it_adds_up(run: Run) -> None:
-    """Compare the report with the verdicts that it is made of. Raises UsageError."""
-    counts: dict[str, int] = dict.fromkeys((outcome.value for outcome in Outcome), 0)
+def _see_that_it_adds_up(run: Run, tasks: frozenset[str]) -> dict[tuple[str, int], Verdict]:
+    """Return the verdicts by task and sample, which must be one per sample and make the report. Raises UsageError."""
+    verdicts: dict[tuple[str, int], Verdict] = {}
+    tally = Tally()
     for verdict in run.verdicts():
-        counts[verdict.outcome] += 1
-    if counts != run.report.outcomes:
-        raise UsageError(f"{run.folder}: the report's counts are not those of its verdicts")
+        key = (verdict.task_id, verdict.sample_index)
+        if key in verdicts or verdict.task_id not in tasks:
+            what = "has two verdicts" if key in verdicts else f"is no task of {run.config.benchmark}"
+            raise UsageError(f"{run.folder}: {shown(verdict.task_id)} {what}")
+        verdicts[key] = verdict
+        tally.add_verdict(verdict)
+    samples = [(sample.task_id, sample.sample_index) for sample in read_lines(run.folder / SAMPLES, Sample)]
+    if len(samples) != len(verdicts) or set(samples) != verdicts.keys():
+        raise UsageError(f"{run.folder}: the verdicts are not those of the samples")
+    counts = {task: (judged, tally.passed[task]) for task, judged in tally.judged.items()}
+    scores = {k: round(one.value, 9) for k, one in metrics.pass_at_ks(counts, KS).items()}
+    reported = {k: round(one.value, 9) for k, one in run.report.pass_at_k.items()}
+    if scores != reported or run.report.outcomes != {one.value: count for one, count in tally.outcomes.items()}:
+        raise UsageError(f"{run.folder}: the report's counts and scores are not those of its verdicts")
+    reached = {task for task, _ in verdicts}
+    if reached | {*run.report.missing_tasks} != {*run.config.task_ids}:
+        raise UsageError(f"{run.folder}: tasks are neither judged nor reported as missing")
+    return verdicts
 
 
 def _limits(config: RunConfig) -> Limits:
