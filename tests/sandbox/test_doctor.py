@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from sandbox.doctor import Finding, examine
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """Collect the socket that Docker's SDK leaves open where it could not connect, while that is no error."""
+    yield
+    gc.collect()
 
 
 def by_name(findings: tuple[Finding, ...]) -> dict[str, Finding]:
@@ -26,12 +36,10 @@ def test_every_question_has_one_answer_within_15_seconds() -> None:
     assert found["python"].ok
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the SDK leaves a socket that it could not connect
 @pytest.mark.parametrize("address", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:9"])
 def test_an_engine_that_does_not_answer_is_a_finding_with_a_fix(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)
     found = by_name(examine())
-    gc.collect()
     assert not found["docker"].ok
     assert "engine" in found["docker"].fix
     assert "docker image" not in found
