@@ -158,14 +158,22 @@ def tasks_command(as_json: bool) -> None:
 
 @main.command("show")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--failures", type=int, default=5, show_default=True, help="How many failures to show; 0 for none.")
+@click.option(
+    "--failures", type=click.IntRange(0), show_default="5, in a page 200", help="How many failures to show; 0 for none."
+)
 @click.option("--task", help="Only this task, passes included.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a self-contained page to this file instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def show_command(run: Path, failures: int, task: str | None, as_json: bool) -> None:
+def show_command(run: Path, failures: int | None, task: str | None, html: Path | None, as_json: bool) -> None:
     """Show a run: its outcomes, then failures with code, first failing input, expected and actual value."""
-    from harness.commands import show
+    from harness.commands import show, write_page
 
-    show(run, failures, task, as_json)
+    if html is None:
+        show(run, 5 if failures is None else failures, task, as_json)
+    elif as_json:
+        raise click.UsageError("--html and --json exclude each other")
+    else:
+        write_page(run, html, failures, task)
 
 
 @main.command("doctor")
