@@ -46,7 +46,11 @@ ROOMS = {
     "sandbox": Room(installed=frozenset({"docker", "requests", "urllib3"})),
     "harness": Room(neighbours=frozenset({"sandbox"}), never_on_import=HEAVY),
     "distill": Room(neighbours=frozenset({"harness"})),
-    "leaderboards": Room(neighbours=frozenset({"harness.records"}), installed=frozenset({"pandas"})),
+    "leaderboards": Room(
+        neighbours=frozenset({"harness.records"}),
+        installed=frozenset({"click", "jinja2", "msgspec", "numpy", "pandas", "scipy"}),
+        never_on_import=frozenset({"jinja2", "numpy", "pandas", "scipy"}),
+    ),
 }
 OURS = frozenset(room.split(".")[0] for room in ROOMS)
 

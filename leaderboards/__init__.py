@@ -1,0 +1,1 @@
+"""Show finished runs: leaderboard tables, one self-contained page, the numbers that others reported."""
