@@ -10,10 +10,10 @@ from typing import Any
 
 from harness.benchmarks.oracles import agrees
 from harness.errors import UsageError
-from harness.evidence import call_text, clean, shown
+from harness.evidence import call_text, clean, message_of, shown
 from harness.expected import Expected
 from harness.records import CallTests, Evidence, Outcome
-from harness.remote import Conversation, ProgramEnded, Tampered, Unsendable
+from harness.remote import MAX_VALUE_TEXT, Conversation, ProgramEnded, Tampered, Unsendable
 from harness.suite import Scores, Suite
 from sandbox import CodecError, Decoder, Session, loads
 
@@ -56,7 +56,7 @@ def _failure(error: Exception, conversation: Conversation, scores: Scores) -> tu
         outcome = Outcome.OUT_OF_MEMORY if isinstance(error, MemoryError) else Outcome.ERROR
         return outcome, Evidence(reason=clean(text), call=call)
     if not isinstance(error, AssertionError):
-        reason = f"the test could not use the value: {type(error).__name__}: {error}"
+        reason = f"the test could not use the value: {type(error).__name__}: {message_of(error)}"
         return Outcome.FAILED, Evidence(reason=clean(reason), call=call)
     if scores.sides is None:
         return Outcome.FAILED, Evidence(reason=clean(f"not true: {scores.source}"), call=call)
@@ -112,6 +112,8 @@ def _parsed(line: bytes) -> list[Any]:
 
 def _compare(line: bytes, right: bytes, tests: CallTests, arguments: tuple[Any, ...]) -> tuple[Outcome, Evidence]:
     """Compare one reply with the reference's."""
+    if len(line) > 16 * len(right) + MAX_VALUE_TEXT:  # whatever its types, it is not equal, and looking could take long
+        return Outcome.FAILED, Evidence(reason=f"a value much larger than the right one ({len(line)} bytes)")
     kind, *content = _parsed(line)
     if kind == "e" and len(content) == 4:
         outcome = Outcome.OUT_OF_MEMORY if content[0] == "MemoryError" else Outcome.ERROR

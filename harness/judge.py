@@ -18,9 +18,11 @@ from harness.errors import UsageError
 from harness.evidence import clean
 from harness.expected import Expected, ExpectedValues
 from harness.findings import Finding, compare_all, run_suite
-from harness.records import CallTests, CheckTests, Evidence, Outcome, Sample, StopReason, Task, Verdict
+from harness.records import CallTests, CheckTests, Evidence, Outcome, Sample, StopReason, Task, TextTests, Verdict
 from harness.remote import Conversation, Diverged
 from harness.suite import Scores, Suite
+from harness.texts import compare_text
+from harness.watchdog import TestsTooSlow, Watchdog
 from sandbox import (
     CellLost,
     Execution,
@@ -33,6 +35,8 @@ from sandbox import (
 )
 
 ATTEMPTS = 3
+BYSTANDING_ATTEMPTS = 100
+TESTS_CPU_SECONDS = 20.0
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 _KEPT_SUITES = 8
 _log = logging.getLogger(__name__)
@@ -68,20 +72,24 @@ class Judge:
         self._suites: dict[str, Suite] = {}
         self._lock = threading.Lock()
         self._given_up = threading.Event()
+        self._watchdog = Watchdog(TESTS_CPU_SECONDS)
 
     def judge(self, task: Task, sample: Sample) -> Verdict:
         """Return the verdict on one sample. Raises SandboxError when the machine can run nothing any more."""
-        for attempt in range(ATTEMPTS):
+        losses = bystanding = 0
+        while losses < ATTEMPTS and bystanding < BYSTANDING_ATTEMPTS:
             try:
                 finding, execution = self._examine_patiently(task, sample)
             except CellLost as error:
                 if self._given_up.is_set():
                     raise
-                _log.warning("%s[%d]: %s (attempt %d)", task.task_id, sample.sample_index, error, attempt + 1)
+                # A program that had not begun had no part in the loss of its cell: another one's doing.
+                losses, bystanding = losses + error.begun, bystanding + (not error.begun)
+                _log.log(logging.WARNING if error.begun else logging.INFO, "%s: %s", sample_name(sample), error)
                 reason = str(error)
                 continue
             return _verdict(sample, _settled(finding, execution, self._limits, sample), execution)
-        evidence = Evidence(reason=clean(f"the machine failed {ATTEMPTS} times: {reason}"))
+        evidence = Evidence(reason=clean(f"the machine failed {losses + bystanding} times: {reason}"))
         finding = Finding(Outcome.NOT_JUDGED, 0, 0, evidence)
         return _verdict(sample, finding, _NOTHING)
 
@@ -102,6 +110,8 @@ class Judge:
         self._given_up.set()
 
     def _examine(self, task: Task, sample: Sample) -> tuple[Finding, Execution]:
+        if isinstance(task.tests, TextTests):
+            return compare_text(task, task.tests, sample), _NOTHING
         if isinstance(task.tests, CallTests):
             return self._examine_calls(task, task.tests, sample)
         suite = self._suite(task, task.tests)
@@ -134,7 +144,11 @@ class Judge:
         with self._sandbox.start(program, self._limits) as session:
             conversation = Conversation(session, suite.plan, interactive)
             scores = Scores(lenient=False)
-            outcome, evidence = run_suite(suite, conversation, scores)
+            try:
+                with self._watchdog.watching():
+                    outcome, evidence = run_suite(suite, conversation, scores)
+            except TestsTooSlow:
+                outcome, evidence = Outcome.TIMEOUT, Evidence(reason="the tests came to no end over its values")
             execution = session.end()
             if not interactive and session.reply(program.operations + 1) is not None:
                 outcome, evidence = Outcome.TAMPERED, Evidence(reason="more replies than calls")
@@ -168,6 +182,11 @@ class Judge:
         )
 
 
+def sample_name(sample: Sample) -> str:
+    """Return how messages name a sample."""
+    return f"{sample.task_id}[{sample.sample_index}]"
+
+
 def _settled(finding: Finding, execution: Execution, limits: Limits, sample: Sample) -> Finding:
     """Let the program's end decide where the tests could not, and give names to what is not plainly wrong."""
     outcome, evidence = finding.outcome, finding.evidence
@@ -181,7 +200,7 @@ def _settled(finding: Finding, execution: Execution, limits: Limits, sample: Sam
         outcome, evidence = Outcome.TIMEOUT, Evidence(reason=execution.detail)
     elif outcome is Outcome.OUT_OF_MEMORY and execution.peak_memory_bytes < limits.memory_bytes // 2:
         outcome = Outcome.ERROR  # it says MemoryError, but the counters do not
-    if outcome not in (Outcome.PASSED, Outcome.NOT_JUDGED):
+    if outcome not in (Outcome.PASSED, Outcome.NO_CODE, Outcome.NOT_JUDGED):
         if not sample.completion.strip():
             outcome = Outcome.NO_CODE
         elif sample.stop_reason is StopReason.LENGTH:

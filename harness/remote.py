@@ -15,6 +15,7 @@ from sandbox import CodecError, Decoder, Opaque, Session, dumps, loads
 
 # Tests may do anything with a value, in time that can grow with its square; no test of the benchmarks comes near this.
 MAX_VALUE_TEXT = 256 << 10
+MAX_LENGTH = 1_000_000
 _OPTIONAL = frozenset({"call", "get", "set", "iter", "len", "item", "bool"})
 
 
@@ -96,7 +97,8 @@ class Remote(Opaque):
 
 
 def _whole_number(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 40:
+    """Return a length that may be believed: `tuple` and `list` make room for as many items at once."""
+    if type(value) is not int or not 0 <= value <= MAX_LENGTH:
         raise TypeError("not a length")
     return value
 

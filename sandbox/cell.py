@@ -11,6 +11,7 @@ import json
 import struct
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from sandbox.contract import CellLost, Execution, Limits, Program, SandboxError, Status
@@ -20,6 +21,7 @@ _MAX_FRAME = 256 << 20
 DEPTH = 2
 START_SECONDS = 60.0
 GRACE_SECONDS = 20.0
+MAX_LINES = 1_000_000
 
 
 class Channel(Protocol):
@@ -50,28 +52,23 @@ class CellSession:
         self._rest = b""
         self._end: dict[str, Any] | None = None
         self._output = b""
-        self._lost = ""
-        # The programs ahead of this one in the cell may use up their wall time first.
-        self._deadline = time.monotonic() + DEPTH * (limits.wall_seconds + GRACE_SECONDS)
+        self._lost: CellLost | None = None
+        self._patience = limits.wall_seconds + GRACE_SECONDS
+        self._deadline: float | None = None  # set when every program ahead of this one has ended
+        self._most_lines = MAX_LINES if program.interactive else program.operations + 2
 
     def reply(self, index: int) -> bytes | None:
-        with self._changed:
-            while len(self._lines) <= index:
-                if self._end is not None:
-                    return None
-                self._wait()
-            return self._lines[index]
+        self._wait_until(lambda: len(self._lines) > index or self._end is not None)
+        return self._lines[index] if len(self._lines) > index else None
 
     def send(self, operation: bytes) -> None:
-        self._cell.send({"kind": "operation", "id": self._number}, operation)
+        self._cell.send({"kind": "operation", "id": self._number}, operation + b"\n")
 
     def end(self) -> Execution:
         if self._end is None and not self._lost:
             self._cell.send({"kind": "stop", "id": self._number})
-        with self._changed:
-            while self._end is None:
-                self._wait()
-            end = self._end
+        self._wait_until(lambda: self._end is not None)
+        end = self._end or {}
         status, detail = end["status"], end["detail"]
         if status == "machine":
             raise CellLost(f"the cell could not start a program: {detail}")
@@ -86,31 +83,47 @@ class CellSession:
             output=self._output,
         )
 
-    def _wait(self) -> None:
-        """Wait for news, with the condition held. Raises CellLost when there can be none."""
-        if self._lost:
-            raise CellLost(self._lost)
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            self._lost = "the cell did not answer"
-            self._cell.abandon(self._lost)
-            raise CellLost(self._lost)
-        self._changed.wait(left)
+    def _wait_until(self, is_there: Callable[[], bool]) -> None:
+        """Wait for news. Raises CellLost when the cell was lost or stays silent long after every limit."""
+        while True:
+            with self._changed:
+                if is_there():
+                    return
+                if self._lost is not None:
+                    raise self._lost
+                left = None if self._deadline is None else self._deadline - time.monotonic()
+                if left is None or left > 0:
+                    self._changed.wait(left)
+                    continue
+            # With no lock held: the cell tells all its programs, this one too.
+            self._cell.abandon("the cell did not answer")
+
+    def begin(self) -> None:
+        """It is this program's turn: from now on the guest owes an answer."""
+        with self._changed:
+            self._deadline = time.monotonic() + self._patience
+            self._changed.notify_all()
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self._end is None
 
     def feed(self, data: bytes, end: dict[str, Any] | None = None) -> None:
-        """Take a frame from the cell's reader."""
+        """Take a frame from the cell's reader; lines beyond what was asked for only count as too many."""
         with self._changed:
             if end is not None:
                 self._output = data[end["replies"] :]
                 data = data[: end["replies"]]
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            self._lines += lines
+            room = self._most_lines - len(self._lines)
+            if room > 0:
+                *lines, self._rest = (self._rest + data).split(b"\n", room)
+                self._lines += lines
             self._end = end
             self._changed.notify_all()
 
-    def lose(self, reason: str) -> None:
+    def lose(self, lost: CellLost) -> None:
         with self._changed:
-            self._lost = self._lost or reason
+            self._lost = self._lost or lost
             self._changed.notify_all()
 
 
@@ -155,8 +168,10 @@ class Cell:
         with self._sending:
             self._sessions[number] = session
             if self.lost:
-                session.lose(self.lost)
+                session.lose(CellLost(self.lost, begun=False))
                 return session
+            if len(self._unfinished()) == 1:
+                session.begin()
             frames = b""
             if self._plan is not program.plan:
                 self._plan = program.plan
@@ -177,12 +192,16 @@ class Cell:
     def forget(self, session: CellSession) -> None:
         self._sessions.pop(session._number, None)
 
-    def abandon(self, reason: str) -> None:
-        """Kill the cell; every program in flight is told."""
+    def _unfinished(self) -> list[CellSession]:
+        """Return the programs that the guest has not ended, in the order in which it takes them."""
+        return [session for _, session in sorted(self._sessions.items()) if session.is_unfinished]
+
+    def abandon(self, reason: str, is_between: bool = False) -> None:
+        """Kill the cell and tell every program in flight; only the first can have begun (`is_between`: none)."""
         self.lost = self.lost or reason
         self._channel.kill()
-        for session in list(self._sessions.values()):
-            session.lose(self.lost)
+        for place, session in enumerate(self._unfinished()):
+            session.lose(CellLost(self.lost, begun=place == 0 and not is_between))
         self._greeted.set()
 
     def _read(self) -> None:
@@ -205,8 +224,12 @@ class Cell:
         session = self._sessions.get(header["id"])
         if session is not None:
             session.feed(body, header if header["kind"] == "end" else None)
-        if header.get("clean") is False:
-            self.abandon("a program left files that could not be removed")
+        if header["kind"] != "end":
+            return
+        if not header["clean"]:
+            self.abandon("a program left files that could not be removed", is_between=True)
+        for following in self._unfinished()[:1]:
+            following.begin()
 
 
 def _frame(header: dict[str, Any], body: bytes = b"") -> bytes:

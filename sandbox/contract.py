@@ -26,7 +26,14 @@ class SandboxError(Exception):
 
 
 class CellLost(SandboxError):
-    """The cell died under a program; the program may be run again in another cell."""
+    """The cell died under a program; the program may be run again in another cell.
+
+    `begun` says whether the program can have been running then: if not, it had no part in it.
+    """
+
+    def __init__(self, message: str, begun: bool = True) -> None:
+        super().__init__(message)
+        self.begun = begun
 
 
 class SandboxUnavailable(SandboxError):

@@ -15,6 +15,7 @@ import json
 import os
 import socket
 import tarfile
+import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ import docker.errors
 import requests.exceptions
 
 from sandbox.contract import Limits, SandboxError, SandboxUnavailable
-from sandbox.guest.syscalls import ALLOWED
+from sandbox.guest.syscalls import ALLOWED, TO_START
 from sandbox.images import build
 from sandbox.pool import Pool
 
@@ -61,6 +62,7 @@ def open_pool(limits: Limits, workers: int, image: str = "auto", runtime: str | 
     `runtime` is handed to Docker, e.g. "runsc".
     """
     client = connect()
+    _remove_stillborn(client)
     found = ensure_image(client, image)
     return Pool(
         name="docker",
@@ -68,6 +70,15 @@ def open_pool(limits: Limits, workers: int, image: str = "auto", runtime: str | 
         open_channel=lambda: Container(client, str(found.id), limits, runtime),
         workers=workers,
     )
+
+
+def _remove_stillborn(client: Any) -> None:
+    """Remove cells that were made and never started, because their harness was killed in between."""
+    with contextlib.suppress(*_ERRORS):
+        for one in client.containers.list(all=True, filters={"label": LABEL, "status": "created"}):
+            owner = one.labels.get(LABEL, "")
+            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+                one.remove(force=True)
 
 
 def ensure_image(client: Any, image: str = "auto") -> Any:
@@ -114,18 +125,16 @@ def _import_host(client: Any, tag: str) -> None:
     repository, _, name = tag.partition(":")
     root = build.host_root()
     reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:  # the archive streams from a process of its own: 150 MB never stand in this one's memory
-        try:
-            os.close(reading)
-            with os.fdopen(writing, "wb") as sink, tarfile.open(fileobj=sink, mode="w|") as archive:
-                archive.add(root, arcname=".", filter=_as_root)
-        finally:
-            os._exit(0)
-    os.close(writing)
+
+    def pack() -> None:
+        with os.fdopen(writing, "wb") as sink, tarfile.open(fileobj=sink, mode="w|") as archive:
+            archive.add(root, arcname=".", filter=_as_root)
+
+    packer = threading.Thread(target=pack, name="packer")  # the archive streams: it is never whole in memory
+    packer.start()
     with os.fdopen(reading, "rb") as source:
         client.api.import_image_from_data(source, repository=repository, tag=name)
-    os.waitpid(child, 0)
+    packer.join()
 
 
 def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -136,7 +145,7 @@ def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 def seccomp_profile() -> str:
     """Return the engine's system-call profile: the guest's own allow-list, refused calls answer EPERM."""
-    rules: list[dict[str, Any]] = [{"names": sorted(set(ALLOWED) - {"clone"}), "action": "SCMP_ACT_ALLOW"}]
+    rules: list[dict[str, Any]] = [{"names": sorted({*ALLOWED, *TO_START} - {"clone"}), "action": "SCMP_ACT_ALLOW"}]
     namespaces = {"index": 0, "value": 0x7E020000, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
     rules.append({"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [namespaces]})
     rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38})

@@ -192,7 +192,7 @@ def reply(text: str, fd: int = REPLY_FD) -> None:
         line = line[os.write(fd, line) :]
 
 
-def serve(source: bytes | bytearray, plan: Plan, interactive: bool) -> None:
+def serve(source: bytes, plan: Plan, interactive: bool) -> None:
     """Run one program to the end of its calls; never returns to the caller's code, the process ends here."""
     try:
         gc.enable()

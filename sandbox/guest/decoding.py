@@ -29,6 +29,7 @@ from sandbox.guest.codec import (
 )
 
 MAX_EQUAL_HASHES = 1000
+MAX_PARTS = 4_000_000  # what MAX_NODES nodes may take at the most
 MAX_CLASSES = 100  # of named tuples in one value: each takes a millisecond to make
 _MODULUS = sys.hash_info.modulus
 
@@ -203,12 +204,20 @@ _MAKERS: dict[str, Callable[..., Any]] = {
 }
 
 
+# Each NaN an object of its own: one and the same would make lists of NaN equal, as containers look at identity first.
+_JSON = json.JSONDecoder(parse_constant=float)
+
+
 def loads(text: bytes | str) -> Any:
     """Parse JSON text into a structure. Raises CodecError, and nothing else, whatever the text is."""
     if len(text) > MAX_TEXT + 1024:
         raise CodecError("text too large")
+    # Ten million empty lists are a short text and more than a gigabyte of memory.
+    separators = (b",", b"[", b"{") if isinstance(text, bytes) else (",", "[", "{")
+    if len(text) > MAX_PARTS and sum(map(text.count, separators)) > MAX_PARTS:  # type: ignore[arg-type]
+        raise CodecError("too many parts")
     try:
-        return json.loads(text)
+        return _JSON.decode(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError) as error:
         raise CodecError(f"not JSON: {str(error)[:100]}") from None
 

@@ -1,8 +1,9 @@
 """One program while it runs, seen from the guest: its process, its pipes, its limits, and how it ended.
 
-Nothing that the program says is parsed here: replies are counted, bounded and forwarded as bytes.
+Nothing that the program says is read here: replies and output are counted, bounded and moved on by the kernel.
 """
 
+import contextlib
 import fcntl
 import os
 import select
@@ -12,12 +13,13 @@ from collections import deque
 from typing import Any, Protocol
 
 from sandbox.guest import child
-from sandbox.guest.frames import Frames
+from sandbox.guest.frames import Body, Frames, available
 
 KEPT_OUTPUT = 2048
 TICK_SECONDS = 0.02
 PIPE_BYTES = 1 << 20
 MANY_OPERATIONS = 200
+BUSY_BYTES = 1 << 15  # so much at once says that the program may be waiting for room
 NO_MEMORY = "out_of_memory:memory limit of the cell"
 
 
@@ -27,12 +29,16 @@ class Cell(Protocol):
     frames: Frames
     plan: child.Plan
     memory_bytes: int
+    null: int
 
     def enter(self, limits: dict[str, Any], replies: int, output: int, operations: int) -> None:
         """In the child: become the program's process."""
 
+    def begin(self) -> None:
+        """Remember the counters, before a program starts."""
+
     def usage(self) -> tuple[float, int]:
-        """CPU seconds and resident bytes of every process of the cell but the guest."""
+        """CPU seconds since `begin` and resident bytes of every process of the cell but the guest."""
 
     def sweep(self, pid: int) -> tuple[float, int, int]:
         """End every process of the cell but the guest; return CPU seconds, peak bytes, the child's exit code."""
@@ -44,21 +50,20 @@ class Cell(Protocol):
 class Run:
     """One program while it runs: its process, its pipes, what it has used."""
 
-    def __init__(self, cell: Cell, header: dict[str, Any], source: bytearray) -> None:
+    def __init__(self, cell: Cell, header: dict[str, Any], source: Body) -> None:
         self.cell = cell
         self.id = header["id"]
         self.limits = header["limits"]
         self.interactive = header["interactive"]
         self.source = source
-        self.replies = bytearray()
-        self.reply_total = 0
-        self.output = b""
+        self.reply_total = 0  # bytes that have been moved on
+        self.kept: tuple[int, int] | None = None  # the pipe that keeps the beginning of the output
         self.output_total = 0
-        self.unsent = bytearray()  # operations that the program has not yet had room for
+        self.unsent: deque[Body] = deque()  # operations that the program has not yet had room for
         self.was_set_up = False
+        self.has_replied = False  # since the time was last looked at
         self.cause = ""  # why we ended it: status, ":" , detail
         self.cpu_at_reply = 0.0
-        self.ended = False
 
     def fork(self) -> None:
         """Start the child with its pipes; the guest keeps its own ends."""
@@ -66,18 +71,20 @@ class Run:
         self.output_fd, output_end = os.pipe()
         operation_end, self.operation_fd = os.pipe() if self.interactive else (-1, -1)
         if len(self.cell.plan.operations) > MANY_OPERATIONS:
-            fcntl.fcntl(self.reply_fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        os.set_blocking(self.reply_fd, False)
+            with contextlib.suppress(OSError):  # the kernel's allowance for pipes is used up: then the small ones
+                fcntl.fcntl(self.reply_fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         os.set_blocking(self.output_fd, False)
         if self.interactive:
             os.set_blocking(self.operation_fd, False)  # a program that does not listen must not hold the guest up
+        self.cell.begin()
         self.started = time.monotonic()
         self.pid = os.fork()
         if self.pid == 0:
             try:
+                text = os.pread(self.source.fd, self.source.size, 0) if self.source.size else b""
                 self.cell.enter(self.limits, reply_end, output_end, operation_end)
                 os.write(child.REPLY_FD, child.SET_UP)
-                child.serve(self.source, self.cell.plan, self.interactive)
+                child.serve(text, self.cell.plan, self.interactive)
             finally:
                 os._exit(1)  # the machine failed before the program began
         for fd in (reply_end, output_end, operation_end):
@@ -111,71 +118,75 @@ class Run:
                 poll.unregister(self.output_fd)
             if self.pidfd in events:
                 return
-            before = self.reply_total
-            if not self.drain_replies() and self.interactive and self.reply_fd in events:
-                poll.unregister(self.reply_fd)
-            quiet = self.reply_total - before < PIPE_BYTES // 32
-            if not events or time.monotonic() - self.started > TICK_SECONDS:
+            waiting = self.replies()
+            quiet = waiting < BUSY_BYTES
+            is_late = time.monotonic() - self.started > TICK_SECONDS
+            if waiting and (self.interactive or is_late or not quiet):
+                self.forward(waiting)
+            elif self.interactive and self.reply_fd in events:
+                poll.unregister(self.reply_fd)  # its end
+            if not events or is_late:
                 self.check_time()
-            if self.replies and (self.interactive or time.monotonic() - self.started > TICK_SECONDS):
-                self.forward()
+
+    def replies(self) -> int:
+        """Return how many bytes the program has said that were not moved on yet; bounds them."""
+        waiting = available(self.reply_fd)
+        if waiting and not self.was_set_up:
+            os.read(self.reply_fd, len(child.SET_UP))
+            self.was_set_up, waiting = True, waiting - len(child.SET_UP)
+        if self.reply_total + waiting > self.limits["reply_bytes"]:
+            self.cause = self.cause or "output_limit:values"
+        return waiting
 
     def obey(self) -> None:
         """Take the frames that concern this program; others wait for their turn."""
-        others: deque[tuple[dict[str, Any], bytearray]] = deque()
+        others: deque[tuple[dict[str, Any], Body]] = deque()
         for header, body in self.cell.frames.ready:
             if header.get("id") != self.id or header["kind"] not in ("stop", "operation"):
                 others.append((header, body))
             elif header["kind"] == "stop":
                 self.cause = "stopped:"
             else:
-                self.unsent += body + b"\n"
+                self.unsent.append(body)
         self.cell.frames.ready = others
 
     def hand_on(self) -> None:
         """Give the program as much of the operations sent to it as there is room for."""
         try:
-            while self.unsent:
-                del self.unsent[: os.write(self.operation_fd, self.unsent)]
+            while self.unsent and self.unsent[0].hand_on(self.operation_fd):
+                self.unsent.popleft().close()
         except BlockingIOError:
             pass
         except BrokenPipeError:  # it has closed its end, and will say no more
-            self.unsent.clear()
+            self.drop_unsent()
 
-    def drain_replies(self) -> bool:
-        """Take what the program has said; returns False at the end of the pipe."""
-        try:
-            while chunk := os.read(self.reply_fd, PIPE_BYTES):
-                if not self.was_set_up:
-                    self.was_set_up, chunk = True, chunk[len(child.SET_UP) :]
-                self.replies += chunk
-                self.reply_total += len(chunk)
-                if self.reply_total > self.limits["reply_bytes"]:
-                    self.cause = self.cause or "output_limit:values"
-                    return True
-        except BlockingIOError:
-            return True
-        return False
+    def drop_unsent(self) -> None:
+        while self.unsent:
+            self.unsent.popleft().close()
 
     def drain_output(self) -> bool:
-        """Take what the program has printed, keep the beginning; returns False at the end of the pipe."""
+        """Move on what the program has printed, keep the beginning; returns False at the end of the pipe."""
         try:
-            while chunk := os.read(self.output_fd, 65536):
-                self.output_total += len(chunk)
-                if len(self.output) < KEPT_OUTPUT:
-                    self.output = (self.output + chunk)[:KEPT_OUTPUT]
+            while True:
+                room = KEPT_OUTPUT - self.output_total
+                if room > 0 and self.kept is None:
+                    self.kept = os.pipe()
+                target = self.kept[1] if room > 0 and self.kept else self.cell.null
+                count = os.splice(self.output_fd, target, room if room > 0 else 1 << 20)
+                if not count:
+                    return False
+                self.output_total += count
                 if self.output_total > self.limits["output_bytes"]:
                     self.cause = self.cause or "output_limit:standard output and standard error"
                     return True
         except BlockingIOError:
             return True
-        return False
 
     def check_time(self) -> None:
         wall = time.monotonic() - self.started
         cpu, memory = self.cell.usage()
-        if self.replies or cpu < self.cpu_at_reply:
-            self.cpu_at_reply = cpu
+        if self.has_replied:
+            self.cpu_at_reply, self.has_replied = cpu, False
         per_call = self.limits["call_cpu_seconds"]
         if memory > self.cell.memory_bytes or self.cell.out_of_memory_kills():
             self.cause = NO_MEMORY
@@ -186,21 +197,23 @@ class Run:
         elif wall >= self.limits["wall_seconds"]:
             self.cause = "timed_out:wall time"
 
-    def forward(self) -> None:
-        self.cell.frames.send({"kind": "replies", "id": self.id}, bytes(self.replies))
-        self.replies.clear()
+    def forward(self, size: int) -> None:
+        self.cell.frames.send({"kind": "replies", "id": self.id}, ((self.reply_fd, size),))
+        self.reply_total += size
+        self.has_replied = True
 
-    def finish(self) -> dict[str, Any]:
-        """End everything that is left of the program and say how it ended."""
+    def finish(self, clean: "Clean") -> bool:
+        """End everything that is left of the program and say how it ended; returns whether the cell is clean."""
         wall = time.monotonic() - self.started
-        cpu, peak, code = self.cell.sweep(self.pid)
-        self.drain_replies()
+        swept, peak, code = self.cell.sweep(self.pid)
+        # Time that no waited-for process accounts for (children that nobody waits for) is the program's as well.
+        cpu = max(swept, self.cell.usage()[0]) if wall > TICK_SECONDS else swept
+        waiting = self.replies()
         self.drain_output()
-        for fd in (self.reply_fd, self.output_fd, self.operation_fd, self.pidfd):
-            if fd >= 0:
-                os.close(fd)
         status, detail = self.classify(code, cpu)
-        return {
+        is_clean = clean()
+        kept = min(self.output_total, KEPT_OUTPUT)
+        end = {
             "kind": "end",
             "id": self.id,
             "status": status,
@@ -208,8 +221,17 @@ class Run:
             "cpu": cpu,
             "wall": wall,
             "peak": peak,
-            "replies": len(self.replies),
+            "replies": waiting,
+            "clean": is_clean,
         }
+        parts = ((self.reply_fd, waiting), *(((self.kept[0], kept),) if self.kept and kept else ()))
+        self.cell.frames.send(end, parts)
+        self.source.close()  # not before the child has read it
+        self.drop_unsent()
+        for fd in (self.reply_fd, self.output_fd, self.operation_fd, self.pidfd, *(self.kept or ())):
+            if fd >= 0:
+                os.close(fd)
+        return is_clean
 
     def classify(self, code: int, cpu: float) -> tuple[str, str]:
         """Return status and detail, from counters and signals only, never from the program's text."""
@@ -225,3 +247,10 @@ class Run:
         if code < 0:
             return "killed", f"signal {-code}"
         return "exited", f"exit code {code}"
+
+
+class Clean(Protocol):
+    """Empties the work folder."""
+
+    def __call__(self) -> bool:
+        """Return whether it is empty."""

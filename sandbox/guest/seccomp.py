@@ -1,8 +1,9 @@
 """Take powers away for good: a system-call filter, no new privileges, no capabilities. By ctypes.
 
-The filter is an allow-list (`syscalls.ALLOWED`); what is not on it answers ENOSYS, so that C libraries fall back as
-on an older kernel. New namespaces through clone, limits of another process, and sockets other than local and internet
-stream and datagram ones answer EPERM. Calls of another architecture (int 0x80, x32) end the process.
+The filter is an allow-list (`syscalls.ALLOWED`); what is not on it answers ENOSYS,
+so that C libraries fall back as on an older kernel. New namespaces through clone, limits of another process, becoming
+dumpable (readable by one's like) again, and sockets other than local and internet stream and datagram ones answer
+EPERM. Calls of another architecture (int 0x80, x32) end the process.
 """
 
 import ctypes
@@ -37,7 +38,7 @@ def _filter(machine: str) -> bytes:
     refuse = _instruction(_RETURN, _ERRNO | errno.EPERM)
     allow = _instruction(_RETURN, _ALLOW)
     clone, sockets = numbers.pop("clone"), [numbers.pop("socket"), numbers.pop("socketpair")]
-    limits = numbers.pop("prlimit64")
+    limits, process_control = numbers.pop("prlimit64"), numbers.pop("prctl")
     program = [
         _instruction(_LOAD, _ARCHITECTURE),
         _instruction(_JUMP_EQUAL, architecture, 1, 0),
@@ -55,6 +56,11 @@ def _filter(machine: str) -> bytes:
         _instruction(_JUMP_EQUAL, limits, 0, 4),
         _instruction(_LOAD, _ARGUMENT_0),
         _instruction(_JUMP_EQUAL, 0, 1, 0),
+        refuse,
+        allow,
+        _instruction(_JUMP_EQUAL, process_control, 0, 4),
+        _instruction(_LOAD, _ARGUMENT_0),
+        _instruction(_JUMP_EQUAL, _PR_SET_DUMPABLE, 0, 1),
         refuse,
         allow,
     ]
