@@ -180,20 +180,22 @@ def _column_key(run: Run) -> ColumnKey:
 def _columns(runs: Sequence[Run]) -> dict[ColumnKey, tuple[int, Column]]:
     """Return place and column for each key, in the order of the labels."""
     configs = {_column_key(run): run.config for run in runs}
-    names = Counter(one_line(config.benchmark) for config in configs.values())
     parts: list[Callable[[RunConfig], str]] = [
         lambda config: f"{len(config.task_ids)} tasks",
         lambda config: f"data {one_line(config.dataset_digest)[:DIGITS]}",
         limits,
-        lambda config: f"settings {_short_digest([config.task_ids, config.stop])}",
     ]
     labelled: dict[ColumnKey, Column] = {}
     for key, config in configs.items():
         name = one_line(config.benchmark)
         same = [other for other in configs.values() if one_line(other.benchmark) == name]
-        telling = [part(config) for part in parts if len({part(other) for other in same}) > 1]
+        telling = [part for part in parts if len({part(other) for other in same}) > 1]
+        texts = [[part(other) for part in telling] for other in same]
+        own = [part(config) for part in telling]
+        if texts.count(own) > 1:
+            own.append(f"settings {_short_digest([config.task_ids, config.stop])}")
         labelled[key] = Column(
-            label=f"{name} ({', '.join(telling)})" if names[name] > 1 else name,
+            label=f"{name} ({', '.join(own)})" if len(same) > 1 else name,
             benchmark=name,
             dataset_digest=one_line(config.dataset_digest),
             tasks=len(config.task_ids),
