@@ -79,8 +79,9 @@ def _answer(walk: _Walk, p: float, rules: GateRules) -> GateFinding:
     whole = compare(walk.baseline, walk.own, rules.alpha)
     change = walk.bets.total / max(1, walk.bets.tasks)
     left = walk.planned - len(walk.tasks)
-    after = f"after {len(walk.tasks)} of {walk.planned} tasks, {left} left out" if left else f"{walk.planned} tasks"
-    said, allowed = f"{100 * change:+.1f} points {after}", f"a drop beyond the {100 * rules.max_drop:g} allowed"
+    after = f"after {len(walk.tasks)} of {walk.planned} tasks, the other {left} not needed"
+    said = f"{100 * change:+.1f} points " + (after if left else f"in {walk.planned} tasks")
+    allowed = f"a drop beyond the {100 * rules.max_drop:g} allowed"
     before, now = walk.baseline.rates(), walk.own.rates()
     lost = tuple(task for task in walk.tasks if now[task] < before[task])
     if p <= rules.alpha:

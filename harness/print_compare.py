@@ -100,11 +100,16 @@ def _minimum(text: str) -> tuple[str, float]:
 
 def print_gate(result: GateResult, junit_file: Path | None, summary: Path | None, as_json: bool) -> int:
     """Print a gate's result in every form asked for and return its exit code."""
-    if junit_file is not None:
-        write_whole(junit_file, junit(result).decode("utf-8"))
     summary = summary or (Path(os.environ["GITHUB_STEP_SUMMARY"]) if os.environ.get("GITHUB_STEP_SUMMARY") else None)
-    if summary is not None:
-        write_summary(result, summary)
+    try:
+        if junit_file is not None:
+            junit_file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(junit_file, junit(result).decode("utf-8"))
+        if summary is not None:
+            summary.parent.mkdir(parents=True, exist_ok=True)
+            write_summary(result, summary)
+    except OSError as error:  # not a verdict: it must not look like exit code 1
+        raise UsageError(f"cannot write the gate's files: {error}") from error
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(workflow_commands(result)), file=sys.stderr)
     if as_json:

@@ -197,4 +197,8 @@ def write_baseline(baselines: list[Baseline], path: Path) -> None:
     for fields_of_one in plain:
         for judged, passed in set(fields_of_one["counts"].values()):
             text = text.replace(f"[\n    {judged},\n    {passed}\n   ]", f"[{judged}, {passed}]")
-    write_whole(path, text + "\n")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text + "\n")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error}") from error

@@ -256,6 +256,16 @@ def test_on_github_annotations_and_the_summary_are_written(files: Path, monkeypa
     assert (files / "step.md").read_text().startswith("### gate: regressed\n")
 
 
+def test_files_that_cannot_be_written_are_no_regression(files: Path) -> None:
+    (files / "file").write_text("")
+    for words in (["--junit", files / "file" / "x.xml"], ["--summary", files / "file" / "x.md"]):
+        ran = invoke(files / "good", "--baseline", files / "good", *words)
+        assert isinstance(ran.exception, UsageError)
+        assert "gate:" not in ran.stdout
+    assert invoke(files / "good", "--baseline", files / "good", "--junit", files / "new" / "x.xml").exit_code == 0
+    assert (files / "new" / "x.xml").exists()
+
+
 def test_hostile_names_are_harmless_on_standard_output(tmp_path: Path) -> None:
     name = "::error::x\n::stop-commands::y\x1b[2J"
     passes = {f"{name}{n}": [True] for n in range(60)}
