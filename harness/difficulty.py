@@ -2,8 +2,9 @@
 
 Overall Metric = (cyclomatic complexity + Halstead difficulty) / 2, after "Curriculum Learning for Small Code Language
 Models" (arXiv 2407.10194). Which program measured Halstead there is not known, and readings differ: `token` counts
-punctuation and keywords as operators, names and literals as operands; `radon` is radon's, which sees arithmetic,
-boolean and comparison nodes only, so that a loop counts nothing. Comments, docstrings and layout count in neither.
+punctuation and keywords as operators (a pair of brackets is one, as in Halstead's own counting), names and literals as
+operands; `radon` is radon's, which sees arithmetic, boolean and comparison nodes only, so that a loop counts nothing.
+Comments, docstrings and layout count in neither.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+_CLOSING = frozenset(")]}")  # each belongs to an opening one, and the two are one operator
 
 
 class Halstead(StrEnum):
@@ -127,7 +130,8 @@ def _tokens(source: str) -> tuple[list[str], list[str]]:
 
 def _difficulty(operators: list[str], operands: list[str]) -> float:
     """Return Halstead's difficulty: (n1 / 2) * (N2 / n2); 0 without operands."""
-    return len(set(operators)) / 2 * len(operands) / len(set(operands)) if operands else 0.0
+    distinct = len(set(operators) - _CLOSING)
+    return distinct / 2 * len(operands) / len(set(operands)) if operands else 0.0
 
 
 def _radon_halstead(tree: ast.Module) -> float:
