@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness.benchmarks import load_benchmark
+from harness.cells import open_cells
 from harness.errors import UsageError
 from harness.judge import EvalPlusRule, Judge
 from harness.progress import NoProgress, Progress
@@ -25,7 +26,7 @@ from harness.sequential import StopRule, Watch
 from harness.sources import Decoding, ModelOptions, Source, open_source
 from harness.store import RunFolder
 from harness.tiers import tiers_of
-from sandbox import Limits, Sandbox, open_sandbox
+from sandbox import Limits, Sandbox
 
 MEMORY_BYTES = 1 << 30
 PLUS_MEMORY_BYTES = 4 << 30  # EvalPlus's number; the reference of Mbpp/255 alone needs 1.2 GB
@@ -100,7 +101,8 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> list[Repor
 def _evaluate_one(config: EvalConfig, benchmark: Benchmark, source: Source, progress: Progress) -> Report:
     folder = config.out if len(config.tasks) == 1 else config.out / benchmark.name
     limits = limits_for(benchmark, config)
-    with closing(open_sandbox(config.sandbox, limits, config.workers, config.image, config.runtime)) as sandbox:
+    cells = open_cells(benchmark, config.sandbox, limits, config.workers, config.image, config.runtime)
+    with closing(cells) as sandbox:
         run = resolve(config, benchmark, source, sandbox, limits)
         watch = config.until.watch(run) if config.until else None
         with RunFolder(folder, run, config.resume) as store:

@@ -14,6 +14,8 @@ from harness.records import Task
 
 HUMANEVAL = "humaneval"
 MBPP = "mbpp"
+DEFAULT = "default"
+TINYPY = "tinypy"
 _MBPP_BENCHMARKS = frozenset({"mbpp", "mbpp-sanitized", "mbpp+"})
 
 
@@ -55,6 +57,33 @@ class BaseProtocol:
         return self.mbpp_stop if family == MBPP else self.humaneval_stop
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExactProtocol:
+    """A protocol for tasks whose answer is text: the prompt byte for byte, and the answer as it comes."""
+
+    name: str
+    source: str
+    stop_strings: tuple[str, ...]
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    n_samples: int = 1
+
+    def prompt(self, task: Task) -> str:
+        """Return the task's prompt as it stands."""
+        return task.prompt
+
+    def program(self, task: Task, completion: str) -> str:
+        """Return the prompt and the completion, nothing taken off or put in between."""
+        return task.prompt + completion
+
+    def stop(self, family: str) -> tuple[str, ...]:
+        """Return the strings at which a completion is cut."""
+        return self.stop_strings
+
+
+Rules = BaseProtocol | ExactProtocol
+
 _EVALPLUS_STOP = ("<|endoftext|>", "<|endofmask|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
 _EVALPLUS_BASE = BaseProtocol(
     name="evalplus-base",
@@ -70,9 +99,17 @@ PROTOCOLS: dict[str, BaseProtocol] = {
     for one in (
         # The same as evalplus-base today, because that is what most published numbers are compared with. It has a name
         # of its own so that it can learn more (chat models, say) while evalplus-base stays what it is.
-        replace(_EVALPLUS_BASE, name="default", source="as evalplus-base"),
+        replace(_EVALPLUS_BASE, name=DEFAULT, source="as evalplus-base"),
         _EVALPLUS_BASE,
     )
+}
+
+# What TinyPy's tasks are always run by: their prompts are no functions to complete. The longest answers that count have
+# 30 characters, and the longest line has fewer than 128; the authors sample at temperature 1, ours is greedy.
+_TINYPY_SOURCE = "the evaluation code of arXiv 2407.10194, but greedy"
+EXACT_PROTOCOLS: dict[str, ExactProtocol] = {
+    "tinypy-execution": ExactProtocol(name=TINYPY, source=_TINYPY_SOURCE, stop_strings=("\n\n",), max_new_tokens=32),
+    "tinypy-completion": ExactProtocol(name=TINYPY, source=_TINYPY_SOURCE, stop_strings=("\n",), max_new_tokens=128),
 }
 
 
@@ -81,6 +118,20 @@ def protocol(name: str) -> BaseProtocol:
     if name not in PROTOCOLS:
         raise UsageError(f"no protocol {name!r}: use one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
+
+
+def rules_for(name: str, benchmark_name: str) -> Rules:
+    """Return the protocol of that name for a benchmark.
+
+    TinyPy has one of its own, which `default` stands for. Raises `UsageError` for any other, which says nothing about
+    its tasks.
+    """
+    exact = EXACT_PROTOCOLS.get(benchmark_name)
+    if exact is None:
+        return protocol(name)
+    if name not in (DEFAULT, exact.name):
+        raise UsageError(f"protocol {name!r} has no rules for {benchmark_name}: use {DEFAULT} or {exact.name}")
+    return exact
 
 
 def family_of(benchmark_name: str) -> str:

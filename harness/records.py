@@ -72,6 +72,25 @@ class CallTests:
     oracle: str = ""
 
 
+class TextRule(StrEnum):
+    """How an answer that is text is compared with the expected one."""
+
+    NUMBERS = "numbers"  # the numbers in it, as a list of floats
+    CHARACTERS = "characters"  # character by character
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTests:
+    """The expected answer to a task whose answer is text: it is compared on the trusted side, and nothing runs.
+
+    The answer is what follows the task's prompt, up to the first blank line; its first `characters` count.
+    """
+
+    expected: str
+    rule: TextRule
+    characters: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One problem of a benchmark.
@@ -84,23 +103,32 @@ class Task:
     prompt: str
     entry_point: str
     reference: str
-    tests: CheckTests | CallTests
+    tests: CheckTests | CallTests | TextTests
     split: str = "test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """A named list of tasks. `digest` is the SHA-256 of the file that the tasks were read from, `source` its path."""
+    """A named list of tasks. `digest` is the SHA-256 of the file that the tasks were read from, `source` its path.
+
+    `tier_thresholds` are the difficulties at which its medium and hard tasks begin (None: at its tertiles).
+    """
 
     name: str
     tasks: tuple[Task, ...]
     digest: str
     source: str
+    tier_thresholds: tuple[float, float] | None = None
 
     @property
     def is_plus(self) -> bool:
         """Whether the tests are EvalPlus's calls, so that a base score stands beside the plus score."""
         return any(isinstance(task.tests, CallTests) for task in self.tasks)
+
+    @property
+    def runs_programs(self) -> bool:
+        """Whether judging needs a sandbox."""
+        return any(not isinstance(task.tests, TextTests) for task in self.tasks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,13 +147,17 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Why a sample got its outcome. Every text is cut to a few kilobytes and holds no control characters."""
+    """Why a sample got its outcome. Every text is cut to a few kilobytes and holds no control characters.
+
+    `edit_similarity` to the expected answer is in 0..1, for answers that are compared character by character.
+    """
 
     reason: str = ""
     call: str | None = None  # the first failing input, as Python source
     expected: str | None = None
     actual: str | None = None
     output: str | None = None  # the beginning of what the program printed
+    edit_similarity: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +215,8 @@ class Tokens:
 class Report:
     """The result of one benchmark run. `outcomes` has a count per outcome, and the counts add up to `samples`.
 
-    `pass_at_k` maps k (as text) to an estimate over the judged samples. `not_promised` lists what the sandbox
+    `pass_at_k` maps k (as text) to an estimate over the judged samples; `metrics` maps the names of what else was
+    measured, such as "edit_similarity", to means over tasks. `not_promised` lists what the sandbox
     cell in use does not guarantee (empty for Docker).
     """
 
@@ -203,6 +236,7 @@ class Report:
     not_promised: tuple[str, ...] = ()
     missing_tasks: tuple[str, ...] = ()
     stopped_early: bool = False  # a sequential gate had its answer; the scores are of the tasks until then
+    metrics: dict[str, Estimate] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if sum(self.outcomes.values()) != self.samples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness import metrics
-from harness.records import Benchmark, Outcome, Report, RunConfig, Sample, Tokens, Verdict
+from harness.records import Benchmark, Estimate, Outcome, Report, RunConfig, Sample, Tokens, Verdict
 from harness.tiers import tier_scores
 
 KS = (1, 10, 100)
@@ -19,6 +19,7 @@ class Tally:
     judged: dict[str, int] = field(default_factory=dict)
     passed: dict[str, int] = field(default_factory=dict)
     base_passed: dict[str, int] = field(default_factory=dict)
+    similarities: dict[str, float] = field(default_factory=dict)  # edit similarity, added up per task
     seconds: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -45,6 +46,15 @@ class Tally:
         self.judged[task] = self.judged.get(task, 0) + 1
         self.passed[task] = self.passed.get(task, 0) + verdict.passed
         self.base_passed[task] = self.base_passed.get(task, 0) + bool(verdict.base_passed)
+        if verdict.evidence.edit_similarity is not None:
+            self.similarities[task] = self.similarities.get(task, 0.0) + verdict.evidence.edit_similarity
+
+    def metrics(self) -> dict[str, Estimate]:
+        """Return what was measured beside passing: means over the tasks that have it."""
+        if not self.similarities:
+            return {}
+        means = [min(total / self.judged[task], 1.0) for task, total in self.similarities.items()]
+        return {"edit_similarity": metrics.estimate(means)}
 
     def pass_rate(self) -> float | None:
         """Return the share of judged samples that passed, or None before the first."""
@@ -80,4 +90,5 @@ def build_report(
         not_promised=config.not_promised,
         missing_tasks=missing,
         stopped_early=stopped_early,
+        metrics=tally.metrics(),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.errors import UsageError
 from harness.models.reference import ReferenceModel
 from harness.models.seam import Completion, GenerationSettings, Model, Prompt
-from harness.protocols import family_of, protocol
+from harness.protocols import Rules, family_of, rules_for
 from harness.records import Benchmark, Sample, StopReason, Task
 from harness.samples import read_samples
 
@@ -117,7 +117,7 @@ def _from_checkpoint(
 ) -> Source:
     if options.backend != "hf":
         raise UsageError(f"no backend {options.backend!r}: hf")
-    protocol(decoding.protocol)  # known before a model is loaded
+    rules = rules_for(decoding.protocol, benchmark.name)  # known before a model is loaded
     from harness.models.local import LocalModel
 
     loaded = LocalModel.load(
@@ -127,7 +127,7 @@ def _from_checkpoint(
         trust_remote_code=options.trust_remote_code,
         revision=options.revision,
     )
-    source = _from_model(loaded, benchmark, tasks, decoding, (decoding.protocol, "hf"))
+    source = _from_model(loaded, benchmark, tasks, decoding, (rules.name, "hf"))
     runtime = {"dtype": loaded.runtime.dtype, "device": loaded.runtime.device}
     return replace(source, versions=loaded.versions(), runtime=runtime)
 
@@ -136,8 +136,8 @@ def _from_model(
     model: Model, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, names: tuple[str, str]
 ) -> Source:
     """Return a source that has a model write what is not there yet, in the order of tasks."""
-    rules = protocol(decoding.protocol)
-    resolved = _resolved(decoding)
+    rules = rules_for(decoding.protocol, benchmark.name)
+    resolved = _resolved(decoding, rules)
     stop = rules.stop(family_of(benchmark.name))
     settings = GenerationSettings(
         temperature=resolved.temperature,
@@ -183,8 +183,7 @@ def _from_model(
     )
 
 
-def _resolved(decoding: Decoding) -> Resolved:
-    rules = protocol(decoding.protocol)
+def _resolved(decoding: Decoding, rules: Rules) -> Resolved:
     n_samples = rules.n_samples if decoding.n_samples is None else decoding.n_samples
     temperature = rules.temperature if decoding.temperature is None else decoding.temperature
     if n_samples < 1:

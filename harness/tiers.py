@@ -20,7 +20,7 @@ PAPER_THRESHOLDS = (2.0, 4.0)  # arXiv 2407.10194, for its own small language
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierRule:
-    """How tiers are made: the metric's weights, and two thresholds (None: tertiles of the benchmark)."""
+    """How tiers are made: the metric's weights, and two thresholds (None: the benchmark's own, or its tertiles)."""
 
     weights: Weights = field(default_factory=Weights)
     thresholds: tuple[float, float] | None = None
@@ -41,7 +41,8 @@ def tiers_of(benchmark: Benchmark, rule: TierRule | None = None) -> tuple[TaskTi
     sources = [task.reference for task in benchmark.tasks]
     familiar = familiar_constructs(sources) if rule.weights.unfamiliar else frozenset()
     measured = [measure(source, rule.weights, familiar) for source in sources]
-    low, high = rule.thresholds or tertiles([one.overall for one in measured if one is not None])
+    overall = [one.overall for one in measured if one is not None]
+    low, high = rule.thresholds or benchmark.tier_thresholds or tertiles(overall)
     if low > high:
         raise UsageError(f"thresholds {low:g} and {high:g}: the first is to be the smaller")
     return tuple(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness import metrics
 from harness.benchmarks import load_benchmark
+from harness.cells import open_cells
 from harness.errors import UsageError
 from harness.evidence import shown
 from harness.judge import EvalPlusRule, Judge
@@ -16,7 +17,7 @@ from harness.records import Outcome, RunConfig, Sample, Verdict
 from harness.report import KS, Tally
 from harness.runs import Run, load_run
 from harness.store import SAMPLES, read_lines
-from sandbox import Limits, open_sandbox
+from sandbox import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ def verify(folder: Path, count: int, seed: int, sandbox: str = "auto", workers: 
     chosen = set(random.Random(seed).sample(judged, min(count, len(judged))))
     limits = _limits(run.config)
     mismatches: list[Mismatch] = []
-    with closing(open_sandbox(sandbox, limits, workers)) as cells:
+    with closing(open_cells(benchmark, sandbox, limits, workers)) as cells:
         judge = Judge(cells, limits, _rule(run.config))
         for sample in read_lines(folder / SAMPLES, Sample):
             key = (sample.task_id, sample.sample_index)

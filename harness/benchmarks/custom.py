@@ -19,7 +19,7 @@ from pathlib import Path
 from harness.benchmarks import data, evalplus, humaneval
 from harness.benchmarks.mbpp import bound_names, free_names, top_level_names
 from harness.errors import SamplesError
-from harness.records import Benchmark, CheckTests, Task
+from harness.records import Benchmark, CallTests, CheckTests, Task
 
 MAX_ID_CHARACTERS = 200
 
@@ -69,7 +69,7 @@ def _task(record: data.JsonRecord) -> Task:
         return dataclasses.replace(task, tests=_checked(record, task))
     if not record.text("canonical_solution").strip():
         raise record.error("'canonical_solution' is empty, but expected values come from it")
-    if not task.tests.base_inputs and not task.tests.plus_inputs:
+    if isinstance(task.tests, CallTests) and not task.tests.base_inputs and not task.tests.plus_inputs:
         raise record.error("'base_input' and 'plus_input' are empty: nothing would be tested")
     return task
 

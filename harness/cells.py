@@ -1,0 +1,33 @@
+"""Open what a benchmark is judged in: the sandbox, or nothing where no test runs a program."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from harness.records import Benchmark
+from sandbox import Limits, Program, Sandbox, SandboxClosed, Session, open_sandbox
+
+
+class NoCells:
+    """Stands where a sandbox would, for benchmarks that run no program; see `sandbox.Sandbox`."""
+
+    name = "none"
+    image_digest = ""
+    not_promised: tuple[str, ...] = ()
+    capacity = 1  # comparing texts is no work to share
+
+    def start(self, program: Program, limits: Limits) -> AbstractContextManager[Session]:
+        """Raise SandboxClosed: whoever starts a program here has a benchmark that says it has none."""
+        raise SandboxClosed("this benchmark runs no programs, so there is no sandbox")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def open_cells(
+    benchmark: Benchmark, name: str, limits: Limits, workers: int, image: str = "auto", runtime: str | None = None
+) -> Sandbox:
+    """Return the named sandbox (see `sandbox.open_sandbox`), or a stand-in if the benchmark runs no programs."""
+    if not benchmark.runs_programs:
+        return NoCells()
+    return open_sandbox(name, limits, workers, image, runtime)
