@@ -158,7 +158,7 @@ class InProcessSandbox:
 
     name = "in-process"
     image_digest = "in-process"
-    not_promised = ("everything",)
+    not_promised: tuple[str, ...] = ("everything",)
     capacity = 1
 
     def __init__(self) -> None:

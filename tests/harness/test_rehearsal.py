@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
+from typing import Any
 
 import pytest
 
@@ -192,7 +193,7 @@ def test_a_rehearsal_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_stand_in_answers_to_every_operator() -> None:
-    it = Anything(Rehearsal(), 0)
+    it: Any = Anything(Rehearsal(), 0)
     for result in (
         it + 1,
         1 - it,
@@ -222,7 +223,7 @@ def test_the_stand_in_answers_to_every_operator() -> None:
 
 
 def test_steps_are_bounded_as_well_as_operations() -> None:
-    it = Anything(Rehearsal(), 0)
+    it: Any = Anything(Rehearsal(), 0)
     with pytest.raises(RehearsalOver):
         next(step for step in iter(lambda: bool(it), False) if not step)
 

