@@ -14,6 +14,8 @@ const harnessDetail = (() => {
     node.append(...children);
     return node;
   };
+  let level = 3; // of a section's heading, below the heading of what holds the details
+  const heading = (text) => el(`h${level}`, {}, text);
   const points = (value) => (100 * value).toFixed(1);
   const LETTERS = {
     failed: "F", error: "E", syntax: "S", no_code: "N", truncated: "…", timeout: "T", out_of_memory: "M", output_limit: "O",
@@ -52,7 +54,7 @@ const harnessDetail = (() => {
       ),
     );
     if (run.passed) list.append(el("li", {}, el("i", { class: "key o-some", "aria-hidden": "true" }, "±"), "below: some samples passed"));
-    return el("section", {}, el("h3", {}, `Outcomes of ${total.toLocaleString("en")} samples`), bar, list);
+    return el("section", {}, heading(`Outcomes of ${total.toLocaleString("en")} samples`), bar, list);
   };
 
   const tiers = (run) => {
@@ -68,7 +70,7 @@ const harnessDetail = (() => {
       const score = `${points(tier.value)} (${points(tier.low)}–${points(tier.high)})${tier.weak ? ", weak" : ""}`;
       return el("tr", {}, el("th", { scope: "row" }, tier.tier, el("small", {}, ` ${tier.tasks} tasks`)), el("td", {}, bar), el("td", { class: "number" }, score));
     };
-    return el("section", {}, el("h3", {}, "pass@1 per tier"), el("table", { class: "tiers" }, el("tbody", {}, ...run.tiers.map(row))));
+    return el("section", {}, heading("pass@1 per tier"), el("table", { class: "tiers" }, el("tbody", {}, ...run.tiers.map(row))));
   };
 
 
@@ -98,10 +100,10 @@ const harnessDetail = (() => {
       card.querySelector("summary").focus();
     });
     const all = run.passed ? "with every sample passed" : "passed";
-    return el("section", {}, el("h3", {}, `Tasks: ${passed} of ${names.length} ${all}`), list);
+    return el("section", {}, heading(`Tasks: ${passed} of ${names.length} ${all}`), list);
   };
 
-  const value = (name, text) => (text ? el("div", { class: "value" }, el("h4", {}, name), el("pre", name === "Program" ? { tabindex: 0, role: "region", "aria-label": name } : {}, text)) : null);
+  const value = (name, text, of = "") => (text ? el("div", { class: "value" }, el(`h${level + 1}`, {}, name), el("pre", of ? { tabindex: 0, role: "group", "aria-label": `${name} of ${of}` } : {}, text)) : null);
 
   const card = (one, id, open) => {
     const head = el(
@@ -120,7 +122,7 @@ const harnessDetail = (() => {
       value("First failing input", one.call),
       one.expected || one.actual ? values : null,
       value("Printed", one.output),
-      value("Program", one.program),
+      value("Program", one.program, `${one.task} [${one.sample}]`),
     );
     const node = el("details", { class: "card", id }, head, body);
     node.open = open;
@@ -132,7 +134,7 @@ const harnessDetail = (() => {
     const left = run.failing - run.cards.length;
     const head = run.heading ?? `Failures: the first failing sample of ${run.cards.length} of ${run.failing} tasks`;
     const note = left > 0 && !run.heading ? el("p", { class: "note" }, "More: ", el("code", {}, run.show)) : null;
-    return el("section", {}, el("h3", {}, head), note, ...run.cards.map((one, place) => card(one, `${prefix}${place}`, place < open)));
+    return el("section", {}, heading(head), note, ...run.cards.map((one, place) => card(one, `${prefix}${place}`, place < open)));
   };
 
   const copy = (text) => {
@@ -152,16 +154,17 @@ const harnessDetail = (() => {
     el(
       "section",
       {},
-      el("h3", {}, "Check it"),
+      heading("Check it"),
       el("p", {}, el("a", { href: run.report }, "report.json"), " is the run's own report. This judges a random sample of its programs again:"),
       el("p", { class: "command" }, el("code", {}, run.verify), copy(run.verify)),
       el("dl", { class: "scores small" }, ...run.facts.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text)))),
     );
 
-  const draw = (target, run, names, { prefix = "card-", open = 1 } = {}) =>
-    target.replaceChildren(
-      ...[scores(run), outcomes(run), tiers(run), tasks(run, names, prefix), cards(run, prefix, open), check(run)].filter((part) => part !== null),
-    );
+  const draw = (target, run, names, { prefix = "card-", open = 1, below = 2 } = {}) => {
+    level = below + 1;
+    const parts = [scores(run), outcomes(run), tiers(run), tasks(run, names, prefix), cards(run, prefix, open), check(run)];
+    target.replaceChildren(...parts.filter((part) => part !== null));
+  };
 
   // Runs come with outcomes as one letter a task, which is short.
   const unpack = (run, codes) => ({ ...run, worst: Array.from(run.worst, (code) => codes[code]) });

@@ -1,4 +1,4 @@
-// The leaderboard: sorting, searching and filtering (List.js), and the dialog with a run's details.
+// The leaderboard: sorting and filtering (List.js), and the dialog with a run's details.
 "use strict";
 (() => {
   const $ = (id) => document.getElementById(id);
@@ -43,11 +43,11 @@
   addEventListener("hashchange", () => show(location.hash.slice(1)));
 
   // --- sorting --------------------------------------------------------------------------------
-  const words = new Intl.Collator("en", { numeric: true });
+  const collator = new Intl.Collator("en", { numeric: true });
   const compare = (column, isNumber) => (one, other, { order }) => {
     const [a, b] = [one.values()[column], other.values()[column]];
     if (!a || !b) return (a ? -1 : b ? 1 : 0) * (order === "desc" ? -1 : 1); // rows without a value come last
-    return isNumber ? a - b : words.compare(a, b);
+    return isNumber ? a - b : collator.compare(a, b);
   };
   const sorts = (list, heads) => {
     for (const head of heads) {
@@ -66,21 +66,25 @@
 
   // --- searching and filtering ----------------------------------------------------------------
   const [search, benchmark, board, size] = ["search", "benchmark", "board", "size"].map($);
-  const fits = (item) => {
-    const parameters = Number(item.values().parameters);
+  // All words must be in the row's text. List.js has a search of its own, which finds no name with a hyphen.
+  const fits = (words) => (item) => {
+    const { label, parameters: stated } = item.values();
+    const text = label.toLowerCase();
+    const parameters = Number(stated);
+    if (!words.every((word) => text.includes(word))) return false;
     if (!size.value) return true;
     if (size.value === "unknown") return !parameters;
     const [low, high] = size.value.split("-").map(Number);
     return parameters > low && parameters <= high;
   };
   const refresh = () => {
+    const words = search.value.toLowerCase().split(/[\s<>&]+/).filter(Boolean); // as `searchable` leaves them
     let shown = 0;
     let all = 0;
     for (const { list, section, columns } of boards) {
       const isReported = section.id === "reported";
       section.hidden = Boolean(board.value) && !isReported && section.id !== board.value;
-      list.search(search.value, ["label"]);
-      list.filter(fits);
+      list.filter(fits(words));
       for (const cell of columns) cell.hidden = Boolean(benchmark.value) && cell.dataset.benchmark !== benchmark.value;
       const left = new Set(list.visibleItems.map((item) => item.elm.id));
       for (const dot of section.querySelectorAll("[data-open].dot")) dot.classList.toggle("off", !left.has(dot.dataset.open));
