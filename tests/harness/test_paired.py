@@ -171,7 +171,7 @@ def test_bootstrap_covers_the_truth_in_95_of_100_cases(monkeypatch: pytest.Monke
 @pytest.mark.slow
 def test_bootstrap_covers_the_truth_in_many_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paired, "RESAMPLES", 1999)
-    assert 0.93 <= bootstrap_coverage(5000) <= 0.97
+    assert 0.93 <= bootstrap_coverage(2500) <= 0.97
 
 
 def test_rates_that_do_not_differ_alarm_at_most_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
