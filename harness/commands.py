@@ -231,7 +231,9 @@ def _print_card(verdict: Verdict, sample: Sample) -> None:
     title = f"{verdict.task_id} [{verdict.sample_index}]"
     out = console()
     out.print(Panel(facts, title=title, title_align="left"))
-    out.print(clean(sample.program, 4000).rstrip())
+    # Numbered, so that no line begins with what a CI log would take for a command.
+    for number, line in enumerate(clean(sample.program, 4000).rstrip().split("\n"), 1):
+        out.print(f"{number:4}  {line}")
     out.print()
 
 
