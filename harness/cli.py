@@ -211,6 +211,27 @@ def tiers_command(tasks: str, **options: Any) -> None:
     print_tiers(tasks, options)
 
 
+@main.command("tinypy")
+@click.option("--count", "-n", type=click.IntRange(1), default=10_000, show_default=True, help="How many programs.")
+@click.option("--levels", default="all", show_default=True, help="Of 1.1, 1.2, 2.1, 2.2, 3.1, 3.2, 4.1; with commas.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same programs.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="Name of the .txt and .jsonl file.")
+@click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "docker", "local"]),
+    default="auto",
+    show_default=True,
+    help="Where programs run.",
+)
+@click.option("--workers", type=click.IntRange(1), show_default="the number of cores", help="Cells to run them in.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def tinypy_command(as_json: bool, **options: Any) -> None:
+    """Write TinyPy programs with their output, for training: none twice, none of the test set."""
+    from harness.tinypy.command import make, print_written
+
+    print_written(make(options), as_json)
+
+
 for _command in COMMANDS:
     main.add_command(_command)
 

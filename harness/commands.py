@@ -124,6 +124,11 @@ def _print_report(report: Report) -> None:
     out.print(f"outcomes: {counted}")
     for tier in report.tiers:
         out.print(f"  {tier.tier}: {tier.tasks} tasks, pass@1 {percent(tier.pass_at_1)}{', weak' if tier.weak else ''}")
+    rates = [tier.pass_at_1.value for tier in report.tiers]
+    if rates != sorted(rates, reverse=True):
+        out.print("  pass@1 does not fall from tier to tier: the tiers do not rank these tasks for this model")
+    for name, estimate in report.metrics.items():
+        out.print(f"{name.replace('_', ' ')}: {percent(estimate)}")
     if report.missing_tasks:
         out.print(f"without samples: {len(report.missing_tasks)} tasks")
     if report.stopped_early:
