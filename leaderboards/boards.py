@@ -187,8 +187,8 @@ def _columns(runs: Sequence[Run]) -> dict[ColumnKey, tuple[int, Column]]:
     ]
     labelled: dict[ColumnKey, Column] = {}
     for key, config in configs.items():
-        name = one_line(config.benchmark)
-        same = [other for other in configs.values() if one_line(other.benchmark) == name]
+        name = one_line(config.benchmark, 80)
+        same = [other for other in configs.values() if one_line(other.benchmark, 80) == name]
         telling = [part for part in parts if len({part(other) for other in same}) > 1]
         texts = [[part(other) for part in telling] for other in same]
         own = [part(config) for part in telling]

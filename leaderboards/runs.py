@@ -23,6 +23,7 @@ RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", 
 MAX_DEPTH = 4  # runs/<model>/<benchmark> is two; deeper trees are something else
 MAX_RECORD_BYTES = 64 << 20
 MAX_FILE_BYTES = 4 << 30
+MOST_TIERS = 20
 _SLACK = 1e-9
 _UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 Whole = TypeVar("Whole", RunConfig, Report)
@@ -239,6 +240,8 @@ def _see_that_it_adds_up(run: Run) -> None:
     _see_scores(run, report.pass_at_k, run.passed)
     if report.base_pass_at_k is not None:
         _see_scores(run, report.base_pass_at_k, run.base)
+    if len(report.tiers) > MOST_TIERS:
+        raise Unusable(f"{run.folder / REPORT}: {len(report.tiers)} tiers; {MOST_TIERS} are the most that is shown")
     for tier in report.tiers:
         if not _is_estimate(tier.pass_at_1) or tier.tasks < 0:
             raise Unusable(f"{run.folder / REPORT}: the score of tier {tier.tier} is not one")

@@ -64,7 +64,7 @@ def to_markdown(title: str, boards: Sequence[Board], reported: Sequence[Reported
     parts = [f"# {markdown(title)}", f"{RANKING} {APART}"]
     for board in boards:
         parts += [f"## {markdown(board.label)}", _markdown_board(board), "### Runs and how to check them"]
-        parts.append(_markdown_runs(board, links))
+        parts += ["The commands are to be given in the folder of this page.", _markdown_runs(board, links)]
     if reported:
         parts += ["## Reported by others", REPORTED, _markdown_reported(reported)]
     return "\n\n".join(parts) + "\n"

@@ -155,7 +155,7 @@ const harnessDetail = (() => {
       "section",
       {},
       heading("Check it"),
-      el("p", {}, el("a", { href: run.report }, "report.json"), " is the run's own report. This judges a random sample of its programs again:"),
+      el("p", {}, el("a", { href: run.report }, "report.json"), " is the run's own report. Given in the folder of this page, this judges a random sample of its programs again:"),
       el("p", { class: "command" }, el("code", {}, run.verify), copy(run.verify)),
       el("dl", { class: "scores small" }, ...run.facts.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text)))),
     );
