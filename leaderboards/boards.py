@@ -226,7 +226,8 @@ def _ranks(runs: list[Run]) -> dict[int, Cell]:
 def _gap(run: Run) -> str:
     missing = run.judged.count(0)
     unjudged = run.report.outcomes.get(Outcome.NOT_JUDGED, 0)
-    return f"not ranked: {missing} of {len(run.judged)} tasks without a judged sample, {unjudged} samples not judged"
+    early = ", stopped early" if run.report.stopped_early else ""
+    return f"not ranked: {missing} of {len(run.judged)} tasks without a judged sample, {unjudged} not judged{early}"
 
 
 def _row_key(config: RunConfig) -> str:

@@ -32,6 +32,7 @@ def run_detail(run: Run, cards: Sequence[Card], links: Links) -> dict[str, Any]:
         "scores": [
             *({"name": f"pass@{k}", **_estimate(one)} for k, one in report.pass_at_k.items()),
             *({"name": f"pass@{k}, base tests", **_estimate(one)} for k, one in (report.base_pass_at_k or {}).items()),
+            *({"name": one_line(name).replace("_", " "), **_estimate(one)} for name, one in report.metrics.items()),
         ],
         "outcomes": [[name, report.outcomes[name]] for name in Outcome if report.outcomes.get(name)],
         "tiers": [

@@ -86,6 +86,7 @@ def _cell(cell: Cell, links: Links) -> dict[str, Any]:
             }
             for tier in report.tiers
         ],
+        "metrics": {one_line(name): _estimate(one) for name, one in report.metrics.items()},
         "rank": cell.rank.rank if cell.rank else None,
         "ties": cell.rank.ties if cell.rank else None,
         "p_value_to_first": round(cell.rank.p_value, 6) if cell.rank else None,

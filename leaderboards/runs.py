@@ -23,7 +23,7 @@ RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", 
 MAX_DEPTH = 4  # runs/<model>/<benchmark> is two; deeper trees are something else
 MAX_RECORD_BYTES = 64 << 20
 MAX_FILE_BYTES = 4 << 30
-MOST_TIERS = 20
+MOST = 40  # tiers, and other metrics, of one run
 _SLACK = 1e-9
 _UNITS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 Whole = TypeVar("Whole", RunConfig, Report)
@@ -69,8 +69,9 @@ class Run:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every task has a judged sample and no sample is left to judge."""
-        return 0 not in self.judged and not self.report.outcomes.get(Outcome.NOT_JUDGED, 0)
+        """Whether every task has a judged sample, no sample is left to judge, and nothing ended the run early."""
+        unjudged = self.report.outcomes.get(Outcome.NOT_JUDGED, 0)
+        return 0 not in self.judged and not unjudged and not self.report.stopped_early
 
     @property
     def parameters(self) -> float | None:
@@ -240,8 +241,11 @@ def _see_that_it_adds_up(run: Run) -> None:
     _see_scores(run, report.pass_at_k, run.passed)
     if report.base_pass_at_k is not None:
         _see_scores(run, report.base_pass_at_k, run.base)
-    if len(report.tiers) > MOST_TIERS:
-        raise Unusable(f"{run.folder / REPORT}: {len(report.tiers)} tiers; {MOST_TIERS} are the most that is shown")
+    if max(len(report.tiers), len(report.metrics)) > MOST:
+        raise Unusable(f"{run.folder / REPORT}: more than {MOST} tiers or metrics")
+    for name, metric in report.metrics.items():
+        if not _is_estimate(metric):
+            raise Unusable(f"{run.folder / REPORT}: {name} is no share with an interval around it")
     for tier in report.tiers:
         if not _is_estimate(tier.pass_at_1) or tier.tasks < 0:
             raise Unusable(f"{run.folder / REPORT}: the score of tier {tier.tier} is not one")

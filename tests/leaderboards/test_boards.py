@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,17 @@ def test_an_incomplete_run_has_no_rank_and_says_why(make_run: MakeRun, gap: list
     cell = board.rows[1].cells[0]
     assert cell is not None
     assert cell.unranked.startswith("not ranked: 1 of 30 tasks without a judged sample")
+
+
+def test_a_run_that_was_stopped_early_has_no_rank(make_run: MakeRun) -> None:
+    run = make_run("a", outcomes_of(GOOD))
+    report = json.loads((run / "report.json").read_text())
+    (run / "report.json").write_text(json.dumps(report | {"stopped_early": True}))
+    (board,) = boards(run)
+    cell = board.rows[0].cells[0]
+    assert cell is not None
+    assert cell.rank is None
+    assert "stopped early" in cell.unranked
 
 
 def test_a_models_benchmarks_share_a_row(make_run: MakeRun) -> None:

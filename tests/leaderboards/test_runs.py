@@ -128,6 +128,19 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         "pass@10",
     ),
     "no pass@1": (lambda run: edit(run / "report.json", lambda one: one.update(pass_at_k={})), "no pass@1"),
+    "a metric beyond 1": (
+        lambda run: edit(run / "report.json", lambda one: one.update(metrics={"x": {"value": 2, "low": 1, "high": 3}})),
+        "x is no share",
+    ),
+    "too many tiers": (
+        lambda run: edit(
+            run / "report.json",
+            lambda one: one.update(
+                tiers=[{"tier": "t", "tasks": 1, "pass_at_1": one["pass_at_k"]["1"], "weak": False}] * 41
+            ),
+        ),
+        "more than 40",
+    ),
     "other counts": (
         lambda run: edit(run / "report.json", lambda one: one["outcomes"].update(passed=3, failed=1)),
         "counts",
