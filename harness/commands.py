@@ -6,12 +6,14 @@ import json
 import os
 import re
 import sys
+from contextvars import copy_context
 from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmarks import load_benchmark, names
+from harness.benchmarks.data import may_download
 from harness.difficulty import Halstead, Weights
 from harness.errors import MissingDependency, UsageError
 from harness.evaluation import EvalConfig
@@ -113,42 +115,40 @@ def _print_report(report: Report) -> None:
     from rich.table import Table
 
     out = console()
+
+    def say(text: str) -> None:
+        out.print(clean(text))  # a run may come from anywhere, and the name of a samples file is anybody's
+
     title = f"{report.benchmark}: {report.model}, {report.samples} samples of {report.tasks} tasks"
-    out.print(f"{title} ({report.protocol}, {report.sandbox})")
+    say(f"{title} ({report.protocol}, {report.sandbox})")
     scores = Table("", "95 % interval", box=None, pad_edge=False)
     for name, estimates in (("", report.pass_at_k), (" (base tests)", report.base_pass_at_k or {})):
         for k, estimate in estimates.items():
-            scores.add_row(f"pass@{k}{name}", percent(estimate))
+            scores.add_row(clean(f"pass@{k}{name}"), percent(estimate))
     out.print(scores)
     counted = ", ".join(f"{name} {count}" for name, count in report.outcomes.items() if count)
-    out.print(f"outcomes: {counted}")
+    say(f"outcomes: {counted}")
     for tier in report.tiers:
-        out.print(f"  {tier.tier}: {tier.tasks} tasks, pass@1 {percent(tier.pass_at_1)}{', weak' if tier.weak else ''}")
+        say(f"  {tier.tier}: {tier.tasks} tasks, pass@1 {percent(tier.pass_at_1)}{', weak' if tier.weak else ''}")
     rates = [tier.pass_at_1.value for tier in report.tiers]
     if rates != sorted(rates, reverse=True):
         out.print("  pass@1 does not fall from tier to tier: the tiers do not rank these tasks for this model")
     for name, estimate in report.metrics.items():
-        out.print(f"{name.replace('_', ' ')}: {percent(estimate)}")
+        say(f"{name.replace('_', ' ')}: {percent(estimate)}")
     if report.missing_tasks:
-        out.print(f"without samples: {len(report.missing_tasks)} tasks")
+        say(f"without samples: {len(report.missing_tasks)} tasks")
     if report.stopped_early:
         out.print("stopped early by a sequential gate: these scores are not those of a whole run")
     for promise in report.not_promised:
-        out.print(f"not promised by this sandbox: {promise}")
+        say(f"not promised by this sandbox: {promise}")
     out.print()
 
 
 def print_tasks(as_json: bool) -> None:
-    """Print the benchmarks."""
+    """Print the benchmarks, and what is missing of their data."""
     from rich.table import Table
 
-    rows: list[dict[str, Any]] = []
-    for name in names():
-        try:
-            benchmark = load_benchmark(name)
-            rows.append({"name": name, "tasks": len(benchmark.tasks), "digest": benchmark.digest, "problem": None})
-        except UsageError as error:
-            rows.append({"name": name, "tasks": None, "digest": None, "problem": str(error)})
+    rows = copy_context().run(_benchmarks_here)
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -156,6 +156,18 @@ def print_tasks(as_json: bool) -> None:
     for row in rows:
         table.add_row(row["name"], str(row["tasks"] or "-"), (row["digest"] or "")[:12] or row["problem"])
     console().print(table)
+
+
+def _benchmarks_here() -> list[dict[str, Any]]:
+    may_download.set(False)
+    rows: list[dict[str, Any]] = []
+    for name in names():
+        try:
+            benchmark = load_benchmark(name)
+            rows.append({"name": name, "tasks": len(benchmark.tasks), "digest": benchmark.digest, "problem": None})
+        except UsageError as error:
+            rows.append({"name": name, "tasks": None, "digest": None, "problem": str(error)})
+    return rows
 
 
 def print_tiers(name: str, options: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ import logging
 import os
 import zlib
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +30,7 @@ DOWNLOAD_TIMEOUT_SECONDS = 30.0
 TRUE_WORDS = ("1", "true", "yes", "on")
 GZIP_MAGIC = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+may_download: ContextVar[bool] = ContextVar("may_download", default=True)  # not while benchmarks are only listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ def find(name: str, sources: Mapping[str, Source] = SOURCES) -> DataFile:
         if file.sha256 == source.sha256:
             return file
         logger.warning("%s is not the published file, ignored: SHA-256 %s", shown_path(cached), file.sha256)
+    if not may_download.get():
+        raise _missing(name, source, "a run downloads it")
     if variable := _offline():
         raise _missing(name, source, f"not downloaded because {variable} is set")
     return _download(name, source, cached)

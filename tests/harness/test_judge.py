@@ -158,8 +158,9 @@ def test_time_is_not_the_programs_to_say(cell: Sandbox, data_dir: Path, name: st
     verdict = judged_completion(cell, item)
     # One burns 3.5 seconds by the clock on the wall: on a busy machine it gets fewer of the processor's.
     assert verdict.outcome is Outcome.TIMEOUT or verdict.cpu_seconds < LIMITS.cpu_seconds
-    burning = item | {"completion": item["completion"].replace("time.monotonic()", "time.process_time()")}
-    assert judged_completion(cell, burning).outcome is Outcome.TIMEOUT
+    if verdict.outcome is not Outcome.TIMEOUT:
+        burning = item | {"completion": item["completion"].replace("time.monotonic()", "time.process_time()")}
+        assert judged_completion(cell, burning).outcome is Outcome.TIMEOUT
 
 
 def judged_completion(sandbox: Sandbox, item: dict[str, Any], limits: Limits = LIMITS) -> Verdict:
