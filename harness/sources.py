@@ -128,7 +128,11 @@ def _from_checkpoint(
         revision=options.revision,
     )
     source = _from_model(loaded, benchmark, tasks, decoding, (rules.name, "hf"))
-    runtime = {"dtype": loaded.runtime.dtype, "device": loaded.runtime.device}
+    runtime = {
+        "dtype": loaded.runtime.dtype,
+        "device": loaded.runtime.device,
+        "parameters": str(loaded.parameters),
+    }
     return replace(source, versions=loaded.versions(), runtime=runtime)
 
 

@@ -91,6 +91,11 @@ class LocalModel:
         digest = digest_of(checkpoint.folder)
         return cls(name=name, digest=digest, runtime=runtime, model=loaded.model, tokenizer=loaded.tokenizer)
 
+    @property
+    def parameters(self) -> int:
+        """How many parameters the model has, shared ones counted once."""
+        return int(self._model.num_parameters())
+
     def versions(self) -> dict[str, str]:
         """Return the versions of the packages that a sample depends on."""
         return {package: version(package) for package in ("torch", "transformers", "tokenizers")}
