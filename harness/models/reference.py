@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.errors import UsageError
 from harness.models.seam import Completion, GenerationSettings, Prompt
-from harness.records import Benchmark, StopReason, Task
+from harness.records import Benchmark, StopReason, Task, TextTests
 
 
 class ReferenceModel:
@@ -28,8 +28,11 @@ class ReferenceModel:
 def _completion_of(task: Task) -> str:
     """Return the reference as a model would write it: what follows the prompt, or all of it where it stands alone.
 
-    Protocols end the prompt in exactly one newline, so the rest has to begin behind one.
+    Protocols end the prompt in exactly one newline, so the rest has to begin behind one; they leave the prompt of a
+    task whose answer is text as it is.
     """
+    if isinstance(task.tests, TextTests):
+        return task.reference.removeprefix(task.prompt)
     if not task.reference.startswith(task.prompt):
         return task.reference
     written, newline, rest = task.reference[len(task.prompt.rstrip()) :].partition("\n")
