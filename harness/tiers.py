@@ -1,7 +1,8 @@
 """Difficulty tiers of a benchmark: which tasks are easy, medium and hard, by their reference programs.
 
 A tier is a third of the tasks by the Code Difficulty Metric (thresholds that are absolute numbers do not move from
-one corpus to another: all of HumanEval would be hard by those of the paper), or lies between two thresholds given.
+one corpus to another: all of HumanEval would be hard by those of the paper), or lies between two thresholds given. A
+benchmark that was made in tiers, such as the ladder, brings its own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from harness.difficulty import Difficulty, Weights, familiar_constructs, measure
 from harness.errors import UsageError
 from harness.records import Benchmark, TierScore
 
-NAMES = ("easy", "medium", "hard")
+NAMES = ("easy", "medium", "hard", "expert")  # in the order of reports; the metric gives the first three
 PAPER_THRESHOLDS = (2.0, 4.0)  # arXiv 2407.10194, for its own small language
 
 
@@ -36,7 +37,10 @@ class TaskTier:
 
 
 def tiers_of(benchmark: Benchmark, rule: TierRule | None = None) -> tuple[TaskTier, ...]:
-    """Return the tier of every task, in the order of the tasks. Raises UsageError for thresholds out of order."""
+    """Return the tier of every task, in the order of the tasks: its own if it has one and no thresholds are given.
+
+    Raises UsageError for thresholds out of order.
+    """
     rule = rule or TierRule()
     sources = [task.reference for task in benchmark.tasks]
     familiar = familiar_constructs(sources) if rule.weights.unfamiliar else frozenset()
@@ -46,7 +50,11 @@ def tiers_of(benchmark: Benchmark, rule: TierRule | None = None) -> tuple[TaskTi
     if low > high:
         raise UsageError(f"thresholds {low:g} and {high:g}: the first is to be the smaller")
     return tuple(
-        TaskTier(task_id=task.task_id, tier=_tier(one, low, high), difficulty=one)
+        TaskTier(
+            task_id=task.task_id,
+            tier=task.tier if task.tier and not rule.thresholds else _tier(one, low, high),
+            difficulty=one,
+        )
         for task, one in zip(benchmark.tasks, measured, strict=True)
     )
 
@@ -68,6 +76,7 @@ def tertiles(values: Sequence[float]) -> tuple[float, float]:
 def tier_scores(tiers: Mapping[str, str], counts: Mapping[str, tuple[int, int]]) -> tuple[TierScore, ...]:
     """Return pass@1 of each tier, from the tiers of tasks and the judged and passed samples of tasks.
 
+    The tiers come in the order of `NAMES`, then those of other names, as they come first among the tasks.
     A tier is weak when its interval lies wholly below the pass rate of all tasks together.
     """
     rates = {task: passed / judged for task, (judged, passed) in counts.items() if judged}
@@ -75,7 +84,8 @@ def tier_scores(tiers: Mapping[str, str], counts: Mapping[str, tuple[int, int]])
         return ()
     whole = sum(rates.values()) / len(rates)
     scores = []
-    for name in NAMES:
+    found = dict.fromkeys(tiers.values())
+    for name in (*(name for name in NAMES if name in found), *(name for name in found if name not in NAMES)):
         inside = [rate for task, rate in rates.items() if tiers.get(task) == name]
         if inside:
             estimate = metrics.estimate(inside)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -115,3 +116,18 @@ def test_a_tier_is_weak_only_when_its_interval_lies_below_the_whole() -> None:
     even = tier_scores(tiers, {task: (1, int(task[-1] in "02468")) for task in tiers})
     assert not any(one.weak for one in even)
     assert tier_scores(tiers, {}) == ()
+
+
+def test_tiers_of_the_benchmark_itself_hold_unless_thresholds_are_given() -> None:
+    humaneval = load_benchmark("humaneval")
+    first, second = humaneval.tasks[:2]
+    own = replace(humaneval, tasks=(replace(first, tier="expert"), second))
+    assert [one.tier for one in tiers_of(own)] == ["expert", tiers_of(replace(own, tasks=(first, second)))[1].tier]
+    assert [one.tier for one in tiers_of(own, TierRule(thresholds=(0.0, 0.5)))] == ["hard", "hard"]
+
+
+def test_scores_come_from_easy_to_expert_then_by_first_task() -> None:
+    tiers = {"a": "steep", "b": "expert", "c": "flat", "d": "hard", "e": "easy", "f": "steep", "g": "medium"}
+    scores = tier_scores(tiers, dict.fromkeys(tiers, (1, 1)))
+    assert [one.tier for one in scores] == ["easy", "medium", "hard", "expert", "steep", "flat"]
+    assert [one.tasks for one in scores] == [1, 1, 1, 1, 2, 1]
