@@ -13,6 +13,7 @@ import io
 import itertools
 import json
 import os
+import platform
 import socket
 import tarfile
 import threading
@@ -31,7 +32,8 @@ from sandbox.images import build
 from sandbox.pool import Pool
 
 REPOSITORY = "harness-sandbox"
-LABEL = "harness.cell"
+LABEL = "harness.cell"  # the process that it belongs to
+HOST_LABEL = "harness.host"
 GUEST_MEMORY = 64 << 20
 _ENGINE_SECONDS = 60
 # Each cell's programs are a user of their own: the kernel counts processes per user, over all containers.
@@ -79,6 +81,25 @@ def _remove_stillborn(client: Any) -> None:
             owner = one.labels.get(LABEL, "")
             if owner.isdigit() and not Path(f"/proc/{owner}").exists():
                 one.remove(force=True)
+
+
+def _remove_leftovers(client: Any) -> None:
+    """Remove cells that a harness here had made and not started when it was killed: nothing else ends those."""
+    with contextlib.suppress(*_ERRORS):
+        labels = [LABEL, f"{HOST_LABEL}={_host()}"]
+        for made in client.api.containers(all=True, filters={"status": "created", "label": labels}):
+            try:
+                os.kill(int(made["Labels"][LABEL]), 0)
+            except ProcessLookupError:
+                client.api.remove_container(made["Id"], force=True)
+
+
+def _host() -> str:
+    """Return what tells the processes here from those of another machine, or container, with the same engine."""
+    try:
+        return f"{platform.node()}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return platform.node()
 
 
 def ensure_image(client: Any, image: str = "auto") -> Any:
@@ -204,7 +225,8 @@ class Container:
             working_dir="/",
             environment=build.ENVIRONMENT,
             stdin_open=True,
-            labels={LABEL: str(os.getpid())},
+            labels={LABEL: str(os.getpid()), HOST_LABEL: _host()},
+            stop_signal="SIGKILL",  # an engine that is stopped or restarted need not wait for it
             host_config=options,
             use_config_proxy=False,
         )
