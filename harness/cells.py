@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager
 
 from harness.records import Benchmark
 from sandbox import Limits, Program, Sandbox, SandboxClosed, Session, open_sandbox
+
+_log = logging.getLogger(__name__)
 
 
 class NoCells:
@@ -27,7 +30,13 @@ class NoCells:
 def open_cells(
     benchmark: Benchmark, name: str, limits: Limits, workers: int, image: str = "auto", runtime: str | None = None
 ) -> Sandbox:
-    """Return the named sandbox (see `sandbox.open_sandbox`), or a stand-in if the benchmark runs no programs."""
+    """Return the named sandbox (see `sandbox.open_sandbox`), or a stand-in if the benchmark runs no programs.
+
+    What the sandbox does not promise is said as a warning.
+    """
     if not benchmark.runs_programs:
         return NoCells()
-    return open_sandbox(name, limits, workers, image, runtime)
+    sandbox = open_sandbox(name, limits, workers, image, runtime)
+    for promise in sandbox.not_promised:
+        _log.warning("not promised by the %s sandbox: %s", sandbox.name, promise)
+    return sandbox

@@ -234,6 +234,7 @@ def test_without_an_engine_auto_takes_the_local_cell_and_says_so(harness: Harnes
         "using the local cell"
     ]
     assert "not promised by this sandbox" in ran.out
+    assert "not promised by the local sandbox: memory" in ran.err
     report = json.loads((folder / "run" / "report.json").read_text())
     assert report["sandbox"] == "local"
     assert report["not_promised"]
