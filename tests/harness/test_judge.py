@@ -6,6 +6,7 @@ judge is played by fakes of the sandbox.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import textwrap
@@ -997,6 +998,40 @@ def test_tests_and_expected_values_are_not_in_the_programs_reach(cell: Sandbox) 
     assert verdict.evidence.actual == "[[], []]"
 
 
+MEMORY_SEARCH = r"""
+import ctypes, re
+def f(x):
+    found = set()
+    for line in open("/proc/self/maps"):
+        bounds, access, *_, place = line.split(maxsplit=5) if len(line.split()) > 5 else [*line.split(), ""]
+        start, end = (int(bound, 16) for bound in bounds.split("-"))
+        if access.startswith("rw") and not place.startswith("[v") and end - start < 1 << 26:
+            found |= set(re.findall(b"canary-[0-9a-f]{32}", ctypes.string_at(start, end - start)))
+    kept = b"canary-" + bytes(32 * [ord("a")])
+    return sorted(text.decode() for text in found if text != kept)
+mine = "canary-" + 32 * "a"  # to see that the search finds what is there
+"""
+
+
+@pytest.mark.parametrize("kind", list(BOTH))
+def test_expected_values_are_nowhere_in_the_programs_memory(cell: Sandbox, kind: str) -> None:
+    """Neither those of its own tests, nor what the reference and other programs answered in the same cell before."""
+    reference = "import hashlib\ndef f(x):\n    return 'canary-' + hashlib.md5(str(x).encode()).hexdigest()\n"
+    canaries = [f"canary-{hashlib.md5(str(x).encode()).hexdigest()}" for x in range(20)]
+    if kind == "check":
+        task = checking("".join(f"assert f({x}) == {canary!r}\n" for x, canary in enumerate(canaries)))
+    else:
+        tests = CallTests(entry_point="f", base_inputs=tuple((x,) for x in range(20)), plus_inputs=())
+        task = replace(CALLED, task_id="Demo/canary", entry_point="f", reference=reference, tests=tests)
+    judge = Judge(cell, LIMITS)
+    for _ in range(3):
+        assert judge.judge(task, sample_of(task, reference)).passed
+    verdict = judge.judge(task, sample_of(task, MEMORY_SEARCH))
+    assert (verdict.outcome, verdict.evidence.actual) == (FAILED, "[]"), verdict
+    seeing = MEMORY_SEARCH.replace("if text != kept", "")
+    assert judged(cell, checking("assert f(1) == ['canary-' + 32 * 'a']\n"), seeing, LIMITS).passed
+
+
 def test_helpers_of_the_prompt_are_not_the_programs_to_redefine(cell: Sandbox) -> None:
     task = HUMANEVAL["HumanEval/32"]
     poly = "\n\ndef poly(xs, x):\n    return 0.0\n"
@@ -1171,6 +1206,30 @@ def test_no_forged_line_passes_or_breaks_the_judge(line: str, kind: str) -> None
 )
 def test_no_forged_exception_breaks_the_judge(line: str, kind: str) -> None:
     assert judged(replying(line), BOTH[kind], "x").outcome is ERROR
+
+
+CONSTANTS = {
+    "nothing": '["v",null]',
+    "true": '["v",true]',
+    "zero": '["v",0]',
+    "text": '["v",""]',
+    "list": '["v",[]]',
+    "not a number": '["v",NaN]',
+    "object": '["v",{"o":[0,"X"]}]',
+    "class": '["v",{"type":"object"}]',
+    "long range": '["v",{"range":[0,1000000000,1]}]',
+    "end of an iteration": '["e","StopIteration","StopIteration","",1]',
+}
+
+
+@pytest.mark.parametrize("line", CONSTANTS.values(), ids=list(CONSTANTS))
+def test_no_constant_passes_a_task_of_humaneval_or_breaks_its_tests(line: str) -> None:
+    judge = Judge(replying(line), LIMITS)
+    for task in HUMANEVAL.values():
+        start = time.monotonic()
+        verdict = judge.judge(task, sample_of(task, "x"))
+        assert verdict.outcome in (FAILED, ERROR, TAMPERED, TOO_MUCH), verdict
+        assert time.monotonic() - start < 2
 
 
 def test_a_long_range_is_not_unfolded_on_the_trusted_side() -> None:
