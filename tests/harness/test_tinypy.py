@@ -8,7 +8,7 @@ import io
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
 from statistics import fmean
@@ -25,8 +25,10 @@ from harness.difficulty import measure
 from harness.errors import MeasurementInvalid, UsageError
 from harness.evaluation import EvalConfig, evaluate
 from harness.judge import Judge
+from harness.models.seam import Completion, GenerationSettings, Prompt
 from harness.protocols import rules_for
 from harness.records import Outcome, Report, Sample, StopReason, Task, TextRule, TextTests
+from harness.sources import Decoding, _from_model
 from harness.texts import edit_similarity, numbers_in
 from harness.tinypy import Example, Level, Recipe, examples, key_of, keys_of_test_set, training_examples
 from harness.tinypy.execution import LIMITS, run_programs
@@ -388,6 +390,24 @@ def test_another_protocol_has_no_rules_for_it() -> None:
         rules_for("evalplus-base", "tinypy-execution")
     with pytest.raises(UsageError, match="no protocol 'tinypy'"):
         rules_for("tinypy", "humaneval")
+
+
+def test_a_model_is_asked_for_few_tokens_behind_the_very_prompt() -> None:
+    class Scripted:
+        name = digest = "scripted"
+
+        def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+            asked.append((prompts[0].text, settings.max_new_tokens, settings.stop, settings.temperature))
+            yield Completion(text="\n# 19", stop_reason=StopReason.STOP)
+
+    asked: list[tuple[object, ...]] = []
+    benchmark = load_benchmark("tinypy-execution")
+    task = benchmark.tasks[0]
+    source = _from_model(Scripted(), benchmark, (task,), Decoding(), ("tinypy", "hf"))
+    (sample,) = source.samples(())
+    assert asked == [(task.prompt, 32, ("\n\n",), 0.0)]
+    assert sample.program == task.prompt + "\n# 19"
+    assert Judge(NoCells(), Limits()).judge(task, sample).passed is (text_tests(task).expected == "# 19")
 
 
 # Judging
