@@ -9,6 +9,7 @@ import itertools
 import re
 import statistics
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -19,7 +20,7 @@ from harness.benchmarks.ladder.drafts import split_of
 from harness.benchmarks.ladder.draw import Draw
 from harness.benchmarks.ladder.generator import FAMILIES, ladder_test, ladder_train, train_rungs
 from harness.benchmarks.ladder.inputs import inputs_for
-from harness.benchmarks.ladder.mutants import mutants
+from harness.benchmarks.ladder.mutants import Mutant, mutants
 from harness.benchmarks.ladder.programs import (
     FAILED,
     Function,
@@ -37,6 +38,7 @@ from harness.tiers import tiers_of
 
 CAUGHT = 0.95
 RANDOM_INPUTS = 1_000
+PAIRS = 20
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +154,26 @@ def differs(right: Function, wrong: Function, arguments: tuple[str, ...], draw: 
     return None
 
 
-def score(tasks: list[Task]) -> Score:
+def first_order(task: Task, program: str) -> Iterator[Mutant]:
+    return mutants(program)
+
+
+def second_order(task: Task, program: str) -> Iterator[Mutant]:
+    """Yield programs with two mistakes, drawn at random; the tests were not chosen against these."""
+    draw = Draw(int(task.task_id.rpartition("/")[2]))
+    first = [ast.unparse(mutant.tree) for mutant in mutants(program)]
+    for _ in range(PAIRS):
+        second = list(mutants(draw.one_of(first)))
+        if second:
+            yield draw.one_of(second)
+
+
+def score(tasks: list[Task], mistakes: Callable[[Task, str], Iterator[Mutant]] = first_order) -> Score:
     caught, equivalent, survivors = 0, 0, []
     for number, task in enumerate(tasks):
         program = ast.unparse(without_docstring(ast.parse(task.reference)))
         right, cases = function_of(program, task.entry_point), cases_of(task)
-        for mutant in mutants(program):
+        for mutant in mistakes(task, program):
             wrong = function_of(mutant.tree, task.entry_point)
             if not passes(wrong, cases):
                 caught += 1
@@ -174,6 +190,14 @@ def test_the_tests_catch_mutants(tier: str, tasks: tuple[Task, ...]) -> None:
     assert found.share >= CAUGHT, "\n".join(found.survivors)
     assert found.caught > 500
     assert found.equivalent < 0.1 * found.caught
+
+
+@pytest.mark.slow
+def test_the_tests_catch_two_mistakes_at_once(tasks: tuple[Task, ...]) -> None:
+    found = score(list(tasks), second_order)
+    print(found.caught, len(found.survivors), found.equivalent)
+    assert found.share >= 0.99, "\n".join(found.survivors)
+    assert found.caught > 4_000
 
 
 def test_the_mutator_makes_every_kind_of_mistake() -> None:
