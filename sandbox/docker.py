@@ -64,7 +64,7 @@ def open_pool(limits: Limits, workers: int, image: str = "auto", runtime: str | 
     `runtime` is handed to Docker, e.g. "runsc".
     """
     client = connect()
-    _remove_stillborn(client)
+    _remove_leftovers(client)
     found = ensure_image(client, image)
     return Pool(
         name="docker",
@@ -72,15 +72,6 @@ def open_pool(limits: Limits, workers: int, image: str = "auto", runtime: str | 
         open_channel=lambda: Container(client, str(found.id), limits, runtime),
         workers=workers,
     )
-
-
-def _remove_stillborn(client: Any) -> None:
-    """Remove cells that were made and never started, because their harness was killed in between."""
-    with contextlib.suppress(*_ERRORS):
-        for one in client.containers.list(all=True, filters={"label": LABEL, "status": "created"}):
-            owner = one.labels.get(LABEL, "")
-            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-                one.remove(force=True)
 
 
 def _remove_leftovers(client: Any) -> None:
