@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from harness.benchmarks import load_benchmark, names
 from harness.errors import MissingDependency, UsageError
 from harness.evidence import clean, shown
-from harness.records import Evidence, Outcome, Report, RunConfig, Verdict
-from harness.store import REPORT, RUN, VERDICTS, read_config, read_lines, read_report, write_whole
+from harness.records import Benchmark, Evidence, Outcome, Report, RunConfig, Sample, Task, Verdict
+from harness.store import REPORT, RUN, SAMPLES, VERDICTS, read_config, read_lines, read_report, write_whole
 
 if TYPE_CHECKING:
     import pandas
@@ -69,6 +70,28 @@ class Run:
     def verdicts(self) -> Iterator[Verdict]:
         """Yield the verdicts. Raises UsageError for a line that is not one."""
         return read_lines(self.folder / VERDICTS, Verdict)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the samples. Raises UsageError for a line that is not one."""
+        return read_lines(self.folder / SAMPLES, Sample)
+
+    def benchmark(self) -> Benchmark:
+        """Return the benchmark that was run, read again. Raises UsageError when it is not the same here any more."""
+        config = self.config
+        found = load_benchmark(config.benchmark if config.benchmark in names() else config.dataset_source)
+        if found.digest != config.dataset_digest:
+            raise UsageError(
+                f"{shown(config.benchmark)} here has digest {found.digest:.12}, the run's had "
+                f"{clean(config.dataset_digest[:12])}: put the run's data where this one comes from ({found.source})"
+            )
+        return found
+
+    def tasks(self) -> tuple[Task, ...]:
+        """Return the tasks that were run, in the run's order. Raises UsageError as `benchmark` does."""
+        by_id = {task.task_id: task for task in self.benchmark().tasks}
+        if unknown := [task_id for task_id in self.config.task_ids if task_id not in by_id]:
+            raise UsageError(f"{self.folder}: {shown(unknown[0])} is no task of {shown(self.config.benchmark)}")
+        return tuple(by_id[task_id] for task_id in self.config.task_ids)
 
     def baseline(self) -> Baseline:
         """Return what a comparison needs of this run."""

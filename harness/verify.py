@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import metrics
-from harness.benchmarks import load_benchmark
 from harness.cells import open_cells
 from harness.errors import UsageError
 from harness.evidence import shown
 from harness.judge import EvalPlusRule, Judge
-from harness.records import Outcome, RunConfig, Sample, Verdict
+from harness.records import Outcome, RunConfig, Verdict
 from harness.report import KS, Tally
 from harness.runs import Run, load_run
-from harness.store import SAMPLES, read_lines
 from sandbox import Limits
 
 
@@ -45,9 +43,7 @@ def verify(folder: Path, count: int, seed: int, sandbox: str = "auto", workers: 
     Raises UsageError when the run's benchmark is not the same here any more, or its files do not fit together.
     """
     run = load_run(folder)
-    benchmark = load_benchmark(_source(run.config))
-    if benchmark.digest != run.config.dataset_digest:
-        raise UsageError(f"{run.config.benchmark} here has digest {benchmark.digest:.12}, the run's another")
+    benchmark = run.benchmark()
     tasks = {task.task_id: task for task in benchmark.tasks}
     verdicts = _see_that_it_adds_up(run, frozenset(tasks))
     judged = sorted(key for key, verdict in verdicts.items() if verdict.outcome is not Outcome.NOT_JUDGED)
@@ -56,18 +52,11 @@ def verify(folder: Path, count: int, seed: int, sandbox: str = "auto", workers: 
     mismatches: list[Mismatch] = []
     with closing(open_cells(benchmark, sandbox, limits, workers)) as cells:
         judge = Judge(cells, limits, _rule(run.config))
-        for sample in read_lines(folder / SAMPLES, Sample):
+        for sample in run.samples():
             key = (sample.task_id, sample.sample_index)
             if key in chosen:
                 mismatches += _mismatch(verdicts[key], judge.judge(tasks[sample.task_id], sample))
     return Verification(checked=len(chosen), total=len(verdicts), mismatches=tuple(mismatches))
-
-
-def _source(config: RunConfig) -> str:
-    """Return what to load the benchmark by: its name, or the file of a benchmark of one's own."""
-    from harness.benchmarks import names
-
-    return config.benchmark if config.benchmark in names() else config.dataset_source
 
 
 def _see_that_it_adds_up(run: Run, tasks: frozenset[str]) -> dict[tuple[str, int], Verdict]:
@@ -81,7 +70,7 @@ def _see_that_it_adds_up(run: Run, tasks: frozenset[str]) -> dict[tuple[str, int
             raise UsageError(f"{run.folder}: {shown(verdict.task_id)} {what}")
         verdicts[key] = verdict
         tally.add_verdict(verdict)
-    samples = [(sample.task_id, sample.sample_index) for sample in read_lines(run.folder / SAMPLES, Sample)]
+    samples = [(sample.task_id, sample.sample_index) for sample in run.samples()]
     if len(samples) != len(verdicts) or set(samples) != verdicts.keys():
         raise UsageError(f"{run.folder}: the verdicts are not those of the samples")
     counts = {task: (judged, tally.passed[task]) for task, judged in tally.judged.items()}

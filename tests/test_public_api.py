@@ -39,3 +39,9 @@ def test_public_names_exist_and_are_described(package: str) -> None:
     assert missing == []
     silent = [name for name in module.__all__ if not is_described(getattr(module, name))]
     assert silent == []
+
+
+def test_every_name_that_is_loaded_later_is_public() -> None:
+    import harness
+
+    assert list(harness._LATER) == [name for name in harness.__all__ if name in harness._LATER]

@@ -13,9 +13,10 @@ from click.testing import CliRunner
 from made_runs import baseline, tasks, write_run
 
 import harness
+from harness import Decoding, EvalConfig, evaluate, load_benchmark, load_run
 from harness.cli import main
 from harness.errors import UsageError
-from harness.runs import find_runs, load_baselines, load_run, write_baseline
+from harness.runs import find_runs, load_baselines, write_baseline
 
 CASES = {"a": [True], "b": [False], "c": [True], 'with \u2603 and "quotes", [1,\n 2]': [True]}
 
@@ -143,3 +144,27 @@ def test_public_names_come_when_they_are_asked_for() -> None:
     assert harness.load_run is load_run
     with pytest.raises(AttributeError, match="no attribute 'load_runs'"):
         _ = harness.load_runs  # type: ignore[attr-defined]
+
+
+def test_a_finished_run_gives_back_its_tasks_samples_verdicts_and_report(tmp_path: Path) -> None:
+    asked = EvalConfig(tasks=("tinypy-execution",), out=tmp_path, model="canonical", limit=3, decoding=Decoding(seed=5))
+    (report,) = evaluate(asked)
+    run = load_run(tmp_path)
+    tasks = run.tasks()
+    assert tasks == load_benchmark("tinypy-execution").tasks[:3]
+    assert run.report == report
+    keys = [(task.task_id, 0) for task in tasks]
+    assert [(one.task_id, one.sample_index) for one in run.samples()] == keys
+    assert [(one.task_id, one.sample_index) for one in run.verdicts()] == keys
+    assert [one.program for one in run.samples()] == [task.reference for task in tasks]
+
+
+def test_tasks_of_a_run_whose_benchmark_has_changed_are_refused(tmp_path: Path) -> None:
+    evaluate(EvalConfig(tasks=("tinypy-execution",), out=tmp_path, model="canonical", limit=1))
+    config = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**config, "dataset_digest": "0" * 64}))
+    with pytest.raises(UsageError, match=r"has digest .*, the run's had 000000000000"):
+        load_run(tmp_path).tasks()
+    (tmp_path / "run.json").write_text(json.dumps({**config, "task_ids": ["Other/1"]}))
+    with pytest.raises(UsageError, match=r"Other/1.* is no task of"):
+        load_run(tmp_path).tasks()
