@@ -13,6 +13,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from harness.scores import Estimate as Estimate
+from harness.scores import HalfScore, TierSource, WeakRule
+from harness.scores import TierScore as TierScore
+
 Record = TypeVar("Record")
 
 
@@ -188,25 +192,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A value with its 95 % interval, all in 0..1."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TierScore:
-    """pass@1 of the tasks of one difficulty tier."""
-
-    tier: str
-    tasks: int
-    pass_at_1: Estimate
-    weak: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
     """Token counts of a run; zero where the samples came from a file."""
 
@@ -219,8 +204,8 @@ class Report:
     """The result of one benchmark run. `outcomes` has a count per outcome, and the counts add up to `samples`.
 
     `pass_at_k` maps k (as text) to an estimate over the judged samples; `metrics` maps the names of what else was
-    measured, such as "edit_similarity", to means over tasks. `not_promised` lists what the sandbox
-    cell in use does not guarantee (empty for Docker).
+    measured, such as "edit_similarity", to means over tasks. `tune` and `held_back` are pass@1 of the halves of all
+    tiers together. `not_promised` lists what the sandbox cell in use does not guarantee (empty for Docker).
     """
 
     benchmark: str
@@ -240,6 +225,10 @@ class Report:
     missing_tasks: tuple[str, ...] = ()
     stopped_early: bool = False  # a sequential gate had its answer; the scores are of the tasks until then
     metrics: dict[str, Estimate] = field(default_factory=dict)
+    tune: HalfScore | None = None
+    held_back: HalfScore | None = None
+    tier_source: TierSource = field(default_factory=TierSource)
+    weak_rule: WeakRule = field(default_factory=WeakRule)
 
     def __post_init__(self) -> None:
         if sum(self.outcomes.values()) != self.samples:
@@ -275,7 +264,11 @@ class RunConfig:
     memory_bytes: int
     call_cpu_seconds: float | None
     call_cpu_factor: float | None
-    tiers: dict[str, str] = field(default_factory=dict)  # task_id: difficulty tier
+    tiers: dict[str, str] = field(default_factory=dict)  # task_id: difficulty tier, also of tasks that were not run
+    tiers_digest: str = ""  # of the tiers, where they were given by a file
+    tier_source: TierSource = field(default_factory=TierSource)
+    weak_rule: WeakRule = field(default_factory=WeakRule)
+    weak_rates: dict[str, float] = field(default_factory=dict)  # task_id: the weak rule's baseline's pass rate
     sequential: str = ""  # the rule by which a sequential gate stops the run; empty for a whole run
     runtime: dict[str, str] = field(default_factory=dict)  # how a model ran, e.g. dtype and device
     versions: dict[str, str] = field(default_factory=dict)

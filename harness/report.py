@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from harness import metrics
 from harness.records import Benchmark, Estimate, Outcome, Report, RunConfig, Sample, Tokens, Verdict
-from harness.tiers import tier_scores
+from harness.weak import score_tiers
 
 KS = (1, 10, 100)
 
@@ -73,6 +73,7 @@ def build_report(
     """Return the report of a run. `seconds` is the wall time that the judged programs took, all added up."""
     counts = {task: (judged, tally.passed[task]) for task, judged in tally.judged.items()}
     base = {task: (judged, tally.base_passed[task]) for task, judged in tally.judged.items()}
+    scores = score_tiers(config.tiers, counts, config.weak_rule, config.weak_rates)
     return Report(
         benchmark=benchmark.name,
         protocol=config.protocol,
@@ -82,7 +83,7 @@ def build_report(
         outcomes={outcome.value: count for outcome, count in tally.outcomes.items()},
         pass_at_k=metrics.pass_at_ks(counts, KS),
         base_pass_at_k=metrics.pass_at_ks(base, KS) if benchmark.is_plus else None,
-        tiers=tier_scores(config.tiers, counts),
+        tiers=scores.tiers,
         tokens=Tokens(prompt=tally.prompt_tokens, completion=tally.completion_tokens),
         seconds=round(tally.seconds, 3),
         sandbox=config.sandbox,
@@ -91,4 +92,8 @@ def build_report(
         missing_tasks=missing,
         stopped_early=stopped_early,
         metrics=tally.metrics(),
+        tune=scores.tune,
+        held_back=scores.held_back,
+        tier_source=config.tier_source,
+        weak_rule=config.weak_rule,
     )

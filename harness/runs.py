@@ -17,6 +17,7 @@ import msgspec
 from harness.benchmarks import load_benchmark, names
 from harness.errors import MissingDependency, UsageError
 from harness.evidence import clean, shown
+from harness.halves import Half, halves
 from harness.records import Benchmark, Evidence, Outcome, Report, RunConfig, Sample, Task, Verdict
 from harness.store import REPORT, RUN, SAMPLES, VERDICTS, read_config, read_lines, read_report, write_whole
 
@@ -40,7 +41,8 @@ _SETTINGS = (
 class Baseline:
     """The part of a run that comparisons use. `counts` maps a task to its judged and its passed samples.
 
-    A run that was `stopped_early` has judged until the answer was clear, so its scores are not those of a whole one.
+    `tiers` and `halves` are those of its tasks. A run that was `stopped_early` has judged until the answer was clear,
+    so its scores are not those of a whole one.
     """
 
     benchmark: str
@@ -53,6 +55,7 @@ class Baseline:
     not_judged: int = 0
     stopped_early: bool = False
     format: int = FORMAT
+    halves: dict[str, Half] = field(default_factory=dict)
 
     def rates(self) -> dict[str, float]:
         """Return the pass rate of each task with a judged sample."""
@@ -67,9 +70,17 @@ class Run:
     config: RunConfig
     report: Report
 
-    def verdicts(self) -> Iterator[Verdict]:
-        """Yield the verdicts. Raises UsageError for a line that is not one."""
-        return read_lines(self.folder / VERDICTS, Verdict)
+    def verdicts(self, half: Half | None = None) -> Iterator[Verdict]:
+        """Yield the verdicts, of one half if one is named. Raises UsageError for a line that is not one."""
+        verdicts = read_lines(self.folder / VERDICTS, Verdict)
+        if half is None:
+            return verdicts
+        sides = self.halves()
+        return (verdict for verdict in verdicts if sides.get(verdict.task_id) is half)
+
+    def halves(self) -> dict[str, Half]:
+        """Return the half of each task of the benchmark, by the run's tiers."""
+        return halves(self.config.tiers)
 
     def samples(self) -> Iterator[Sample]:
         """Yield the samples. Raises UsageError for a line that is not one."""
@@ -110,6 +121,7 @@ class Run:
             protocol=self.config.protocol,
             counts=counts,
             settings=_settings(self.config),
+            halves={task: half for task, half in self.halves().items() if task in counts},
             tiers={task: tier for task, tier in self.config.tiers.items() if task in counts},
             not_judged=not_judged,
             stopped_early=self.report.stopped_early,
@@ -142,7 +154,8 @@ class Run:
 
 def _settings(config: RunConfig) -> dict[str, str]:
     """Return what else may explain a difference between two runs, as text."""
-    return {name: str(getattr(config, name)) for name in _SETTINGS}
+    settings = {name: str(getattr(config, name)) for name in _SETTINGS}
+    return {**settings, "tiers_digest": config.tiers_digest} if config.tiers_digest else settings
 
 
 def load_run(folder: Path | str) -> Run:

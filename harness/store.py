@@ -22,7 +22,10 @@ from harness.records import Outcome, Report, RunConfig, Sample, Verdict, from_js
 
 RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", "report.json"
 # What a run was made with, but which its results do not depend on.
-NOT_FINGERPRINTED = frozenset({"workers", "versions", "dataset_source", "not_promised", "tiers"})
+# Tiers that a file gave are covered by `tiers_digest`, the rates of the weak rule's baseline by the rule's digest.
+NOT_FINGERPRINTED = frozenset(
+    {"workers", "versions", "dataset_source", "not_promised", "tiers", "tier_source", "weak_rates"}
+)
 Line = TypeVar("Line", Sample, Verdict)
 Whole = TypeVar("Whole", RunConfig, Report)
 

@@ -15,6 +15,7 @@ import pytest
 
 from harness.errors import StoreMismatch, UsageError
 from harness.records import Evidence, Outcome, Report, RunConfig, Sample, StopReason, Tokens, Verdict, to_json
+from harness.scores import TierKind, TierSource, WeakKind, WeakRule
 from harness.store import (
     NOT_FINGERPRINTED,
     REPORT,
@@ -125,7 +126,11 @@ def changed(field: str) -> RunConfig:
     elif isinstance(value, tuple):
         other = (*value, "more")
     elif isinstance(value, dict):
-        other = {**value, "dtype": "float16"}
+        other = {**value, "dtype": 0.5 if field == "weak_rates" else "float16"}
+    elif isinstance(value, TierSource):
+        other = replace(value, kind=TierKind.RATINGS)
+    elif isinstance(value, WeakRule):
+        other = replace(value, kind=WeakKind.BELOW_TARGET, target=0.5)
     else:
         other = 1.5
     return replace(CONFIG, **{field: other})

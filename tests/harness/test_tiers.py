@@ -10,7 +10,8 @@ import pytest
 from harness.benchmarks import load_benchmark
 from harness.difficulty import Halstead, Weights, familiar_constructs, measure
 from harness.errors import UsageError
-from harness.tiers import TierRule, tertiles, tier_scores, tiers_of
+from harness.scores import TierKind, TierSource
+from harness.tiers import TierRule, static_tiers, tertiles, tiers_of
 
 RADON = Weights(halstead=Halstead.RADON)
 
@@ -109,15 +110,6 @@ def test_absolute_thresholds_are_possible_and_must_be_in_order() -> None:
         tiers_of(humaneval, TierRule(thresholds=(4.0, 2.0)))
 
 
-def test_a_tier_is_weak_only_when_its_interval_lies_below_the_whole() -> None:
-    tiers = {f"t{i}": "easy" if i < 60 else "hard" for i in range(120)}
-    clear = tier_scores(tiers, {task: (1, int(tier == "easy")) for task, tier in tiers.items()})
-    assert [(one.tier, one.tasks, one.weak) for one in clear] == [("easy", 60, False), ("hard", 60, True)]
-    even = tier_scores(tiers, {task: (1, int(task[-1] in "02468")) for task in tiers})
-    assert not any(one.weak for one in even)
-    assert tier_scores(tiers, {}) == ()
-
-
 def test_tiers_of_the_benchmark_itself_hold_unless_thresholds_are_given() -> None:
     humaneval = load_benchmark("humaneval")
     first, second = humaneval.tasks[:2]
@@ -126,8 +118,22 @@ def test_tiers_of_the_benchmark_itself_hold_unless_thresholds_are_given() -> Non
     assert [one.tier for one in tiers_of(own, TierRule(thresholds=(0.0, 0.5)))] == ["hard", "hard"]
 
 
-def test_scores_come_from_easy_to_expert_then_by_first_task() -> None:
-    tiers = {"a": "steep", "b": "expert", "c": "flat", "d": "hard", "e": "easy", "f": "steep", "g": "medium"}
-    scores = tier_scores(tiers, dict.fromkeys(tiers, (1, 1)))
-    assert [one.tier for one in scores] == ["easy", "medium", "hard", "expert", "steep", "flat"]
-    assert [one.tasks for one in scores] == [1, 1, 1, 1, 2, 1]
+def test_static_tiers_say_where_they_come_from() -> None:
+    humaneval = load_benchmark("humaneval")
+    plain = static_tiers(humaneval)
+    assert plain.source == TierSource(settings={"cut": "tertiles", "halstead": "token"}, digest=humaneval.digest)
+    rule = TierRule(weights=Weights(halstead=Halstead.RADON, length=2.0), thresholds=(2.0, 4.0))
+    assert static_tiers(humaneval, rule).source.settings == {
+        "cut": "thresholds 2 and 4",
+        "halstead": "radon",
+        "length": "2",
+    }
+    assert plain.by_task() == {one.task_id: one.tier for one in tiers_of(humaneval)}
+    assert plain.digest() == static_tiers(humaneval).digest() != static_tiers(humaneval, rule).digest()
+    assert [one.hardness for one in plain.tasks] == [one.difficulty and one.difficulty.overall for one in plain.tasks]
+
+
+def test_a_benchmark_that_was_made_in_tiers_is_their_source() -> None:
+    ladder = load_benchmark("ladder")
+    assert static_tiers(ladder).source == TierSource(kind=TierKind.OWN, digest=ladder.digest)
+    assert static_tiers(ladder, TierRule(thresholds=(2.0, 4.0))).source.kind is TierKind.STATIC

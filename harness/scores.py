@@ -1,0 +1,82 @@
+"""The records of scores: an estimate, a tier's and a half's score, where tiers come from and what makes one weak.
+
+`harness.records` hands on those that reports have always had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A value with its 95 % interval, all in 0..1."""
+
+    value: float
+    low: float
+    high: float
+
+
+class TierKind(StrEnum):
+    """What the tiers of a benchmark's tasks come from."""
+
+    STATIC = "static"  # the difficulty metric over the reference solutions
+    OWN = "own"  # the benchmark was made in tiers
+    RUNS = "runs"  # pass rates of earlier runs
+    RATINGS = "ratings"  # a teacher's own rating
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierSource:
+    """What tiers come from: the kind, its parameters in words, and the SHA-256 of what the tiers were made from.
+
+    The digest is the dataset's for `static` and `own`, that of the counts or ratings used for the others; it is empty
+    in runs from before tiers could be chosen.
+    """
+
+    kind: TierKind = TierKind.STATIC
+    settings: dict[str, str] = field(default_factory=dict)
+    digest: str = ""
+
+
+class WeakKind(StrEnum):
+    """When a tier is weak: what its 95 % interval must lie wholly below."""
+
+    BELOW_OVERALL = "below_overall"  # the pass rate of all tasks
+    BELOW_TARGET = "below_target"  # a pass rate given
+    BELOW_BASELINE = "below_baseline"  # zero, the interval being that of the paired difference to another run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeakRule:
+    """The rule that calls a tier weak. `target` (0..1) belongs to `below_target`, the rest to `below_baseline`.
+
+    `baseline` names the baseline's model, `digest` is the SHA-256 of its pass rates.
+    """
+
+    kind: WeakKind = WeakKind.BELOW_OVERALL
+    target: float | None = None
+    baseline: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HalfScore:
+    """pass@1 of the tasks of one half; `weak` says whether this half alone is weak by the report's rule."""
+
+    tasks: int
+    pass_at_1: Estimate
+    weak: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierScore:
+    """pass@1 of the tasks of one difficulty tier, and of its two halves (None: no judged task in it)."""
+
+    tier: str
+    tasks: int
+    pass_at_1: Estimate
+    weak: bool
+    tune: HalfScore | None = None
+    held_back: HalfScore | None = None
