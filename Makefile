@@ -61,5 +61,5 @@ $(CORE): pyproject.toml $(MADE)
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt $(MADE)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[hf,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[distill,dev]'
 	@touch $@ $(CORE)

@@ -16,7 +16,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import pairwise
+from itertools import chain, count, islice, pairwise
 
 from harness import UsageError
 
@@ -110,9 +110,8 @@ class Graded:
         for example, level in enumerate(self.levels):
             members[level].append(example)
         if [] in members:
-            raise UsageError(
-                f"level {members.index([]) + 1} of {len(members)} has no examples: use other thresholds, or fewer levels"
-            )
+            empty = members.index([]) + 1
+            raise UsageError(f"level {empty} of {len(members)} has no examples: use other thresholds, or fewer levels")
         return members
 
     def by_category(self) -> dict[str, list[int]]:
@@ -147,7 +146,7 @@ def quantiles(difficulties: Sequence[float], levels: int = 3) -> list[float]:
     thresholds = [ordered[level * len(ordered) // levels] for level in range(1, levels)]
     if any(low >= high for low, high in pairwise([ordered[0], *thresholds])):
         raise UsageError(
-            f"too many examples are equally difficult for {levels} levels: use thresholds, or fewer levels"
+            f"too many examples are alike for {levels} levels of like size: use thresholds, or fewer levels"
         )
     return thresholds
 
@@ -211,9 +210,9 @@ def _up_to(level: int, members: list[list[int]], kept: float, graded: Graded) ->
     """Return a level's examples with the hardest share of each earlier level, in the order of the training rows."""
     chosen = list(members[level])
     for earlier in members[:level]:
-        count = math.floor(kept * len(earlier) + 0.5)
+        most = math.floor(kept * len(earlier) + 0.5)
         hardest_first = sorted(earlier, key=lambda example: -graded.difficulties[example])
-        chosen += hardest_first[:count]
+        chosen += hardest_first[:most]
     return sorted(chosen)
 
 
@@ -235,14 +234,10 @@ def _interleaved(schedule: Schedule, graded: Graded, chance: random.Random) -> l
         chance.shuffle(members)
     if schedule.easy_first:
         levels = range(max(graded.levels) + 1)
-        parts = [
-            [[one for one in members if graded.levels[one] == level] for level in levels] for members in categories
-        ]
+        parts = [[[one for one in some if graded.levels[one] == level] for level in levels] for some in categories]
     else:
-        parts = [
-            [members[part * len(members) // PARTS : (part + 1) * len(members) // PARTS] for part in range(PARTS)]
-            for members in categories
-        ]
+        cuts = [[part * len(some) // PARTS for part in range(PARTS + 1)] for some in categories]
+        parts = [[some[a:b] for a, b in pairwise(cut)] for some, cut in zip(categories, cuts, strict=True)]
     return [example for turn in zip(*parts, strict=True) for part in turn for example in part]
 
 
@@ -252,9 +247,9 @@ def draws(stage: Stage, lengths: Sequence[int], batch_size: int, steps: int, see
     A shuffled stage: epoch after epoch, each a seeded permutation. So that little is padding, what belongs to 16
     batches is sorted by length (`lengths` is of all training rows), cut into batches, and these are shuffled.
 
-    Another stage: batch b of B is the slice of its n examples that starts at round(b (n - batch_size) / (B - 1)), so any
-    number of steps passes over the order exactly once, from start to end: steps fewer than an epoch's leave gaps of
-    even size, more overlap. Fewer examples than a batch holds are repeated.
+    Another stage: batch b of B is the slice of its n examples that starts at round(b (n - batch_size) / (B - 1)), so
+    any number of steps passes over the order exactly once, from start to end: steps fewer than an epoch's leave gaps
+    of even size, more overlap. Fewer examples than a batch holds are repeated.
     """
     examples = list(stage.examples)
     if not examples:
@@ -271,14 +266,12 @@ def draws(stage: Stage, lengths: Sequence[int], batch_size: int, steps: int, see
 def _shuffled(
     examples: list[int], lengths: Sequence[int], batch_size: int, steps: int, chance: random.Random
 ) -> list[int]:
+    epochs = chain.from_iterable(chance.sample(examples, len(examples)) for _ in count())
     drawn: list[int] = []
-    waiting: list[int] = []
-    while len(drawn) < steps * batch_size:
-        group = min(_BATCHES_SORTED_TOGETHER, steps - len(drawn) // batch_size) * batch_size
-        while len(waiting) < group:
-            waiting += chance.sample(examples, len(examples))
-        taken, waiting = sorted(waiting[:group], key=lengths.__getitem__), waiting[group:]
+    while (left := steps - len(drawn) // batch_size) > 0:
+        group = min(_BATCHES_SORTED_TOGETHER, left) * batch_size
+        taken = sorted(islice(epochs, group), key=lengths.__getitem__)
         batches = [taken[start : start + batch_size] for start in range(0, group, batch_size)]
         chance.shuffle(batches)
-        drawn += (example for batch in batches for example in batch)
+        drawn += chain.from_iterable(batches)
     return drawn

@@ -3,18 +3,36 @@
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, MeasurementInvalid, MissingDependency, ModelUnavailable, UsageError
-from harness.records import Benchmark, Estimate, Outcome, Report, RunConfig, Sample, Task, Verdict
+from harness.records import (
+    Benchmark,
+    CheckTests,
+    Estimate,
+    Outcome,
+    Report,
+    RunConfig,
+    Sample,
+    StopReason,
+    Task,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from harness.benchmarks import load_benchmark
     from harness.benchmarks.ladder.contamination import Leak, find_leaks
     from harness.benchmarks.ladder.generator import ladder_train
     from harness.compare import Comparison, compare_runs
+    from harness.compare import compare as compare_baselines
     from harness.difficulty import Difficulty, measure
     from harness.evaluation import EvalConfig, evaluate
+    from harness.gate import GateOutcome, GateResult, GateRules
+    from harness.gate import gate as gate_baselines
+    from harness.halves import Half
+    from harness.models.checkpoint import find_checkpoint
+    from harness.models.loading import load_weights
     from harness.paired import Difference
     from harness.progress import BarProgress, NoProgress, PlainProgress, Progress, progress_for
-    from harness.runs import Run, find_runs, load_run
+    from harness.protocols import rules_for
+    from harness.runs import Baseline, Run, find_runs, load_run
     from harness.sources import Decoding, ModelOptions
     from harness.tinypy import Example as TinyPyExample
     from harness.tinypy import Level as TinyPyLevel
@@ -23,13 +41,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BarProgress",
+    "Baseline",
     "Benchmark",
+    "CheckTests",
     "Comparison",
     "Decoding",
     "Difference",
     "Difficulty",
     "Estimate",
     "EvalConfig",
+    "GateOutcome",
+    "GateResult",
+    "GateRules",
+    "Half",
     "HarnessError",
     "Leak",
     "MeasurementInvalid",
@@ -44,32 +68,43 @@ __all__ = [
     "Run",
     "RunConfig",
     "Sample",
+    "StopReason",
     "Task",
     "TinyPyExample",
     "TinyPyLevel",
     "TinyPyRecipe",
     "UsageError",
     "Verdict",
+    "compare_baselines",
     "compare_runs",
     "evaluate",
+    "find_checkpoint",
     "find_leaks",
     "find_runs",
+    "gate_baselines",
     "ladder_train",
     "load_benchmark",
     "load_run",
+    "load_weights",
     "measure",
     "progress_for",
+    "rules_for",
     "tinypy_examples",
 ]
 
 # Loaded when first asked for, so that `import harness` stays quick: the module, and the name there if it is another.
 _LATER = {
     "BarProgress": "harness.progress",
+    "Baseline": "harness.runs",
     "Comparison": "harness.compare",
     "Decoding": "harness.sources",
     "Difference": "harness.paired",
     "Difficulty": "harness.difficulty",
     "EvalConfig": "harness.evaluation",
+    "GateOutcome": "harness.gate",
+    "GateResult": "harness.gate",
+    "GateRules": "harness.gate",
+    "Half": "harness.halves",
     "Leak": "harness.benchmarks.ladder.contamination",
     "ModelOptions": "harness.sources",
     "NoProgress": "harness.progress",
@@ -79,15 +114,20 @@ _LATER = {
     "TinyPyExample": "harness.tinypy:Example",
     "TinyPyLevel": "harness.tinypy:Level",
     "TinyPyRecipe": "harness.tinypy:Recipe",
+    "compare_baselines": "harness.compare:compare",
     "compare_runs": "harness.compare",
     "evaluate": "harness.evaluation",
+    "find_checkpoint": "harness.models.checkpoint",
     "find_leaks": "harness.benchmarks.ladder.contamination",
     "find_runs": "harness.runs",
+    "gate_baselines": "harness.gate:gate",
     "ladder_train": "harness.benchmarks.ladder.generator",
     "load_benchmark": "harness.benchmarks",
     "load_run": "harness.runs",
+    "load_weights": "harness.models.loading",
     "measure": "harness.difficulty",
     "progress_for": "harness.progress",
+    "rules_for": "harness.protocols",
     "tinypy_examples": "harness.tinypy:training_examples",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 
 import pytest
@@ -29,6 +30,13 @@ def is_described(value: object) -> bool:
 def test_public_names_are_sorted_and_unique(package: str) -> None:
     names = importlib.import_module(package).__all__
     assert list(names) == sorted(set(names), key=sorting_key)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_public_name_is_that_of_a_module(package: str) -> None:
+    # Importing the module anywhere would put it in the place of what the name stands for.
+    names = importlib.import_module(package).__all__
+    assert [name for name in names if importlib.util.find_spec(f"{package}.{name}")] == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -2,7 +2,7 @@
 
 Every line is checked before anything runs, and every error names file and line. A file holds one format: with
 `base_input` it is EvalPlus's, otherwise HumanEval's. The file is the user's own: its prompts and tests run on
-the trusted side, as those of the published benchmarks do.
+the trusted side, as those of the published benchmarks do. A line may give its task's `tier`, and its `split`.
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ def _task(record: data.JsonRecord) -> Task:
     if "base_input" not in record.fields and "test" not in record.fields:
         raise record.error("needs 'test' (HumanEval's format) or 'base_input' (EvalPlus's format)")
     task = evalplus.task_from(record) if "base_input" in record.fields else humaneval.task_from(record)
+    task = dataclasses.replace(task, tier=_label(record, "tier"), split=_label(record, "split") or "test")
+    if task.split not in ("train", "test"):
+        raise record.error(f"'split' {data.shown(task.split)} is neither 'train' nor 'test'")
     if task.reference:
         if problem := _compile_problem(task.reference):
             raise record.error(f"prompt + canonical_solution {problem}")
@@ -72,6 +75,11 @@ def _task(record: data.JsonRecord) -> Task:
     if isinstance(task.tests, CallTests) and not task.tests.base_inputs and not task.tests.plus_inputs:
         raise record.error("'base_input' and 'plus_input' are empty: nothing would be tested")
     return task
+
+
+def _label(record: data.JsonRecord, name: str) -> str | None:
+    """Return what a line says about its task beside the format; None without or with an empty text."""
+    return record.text(name) or None if name in record.fields else None
 
 
 def _id_problem(task_id: str) -> str:

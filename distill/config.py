@@ -1,0 +1,68 @@
+"""Recipes: YAML files that say how to train, shipped in `recipes/` or a user's own. Unknown keys are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from harness import MissingDependency, UsageError
+
+Config = TypeVar("Config")
+_SHIPPED = files("distill") / "recipes"
+
+
+def shipped(kind: str) -> tuple[str, ...]:
+    """Return the names of the recipes of one kind (`round`, `pretrain`, `curriculum`), sorted."""
+    found = (path.name for path in _SHIPPED.iterdir() if path.name.startswith(f"{kind}-"))
+    return tuple(sorted(name.removeprefix(f"{kind}-").removesuffix(".yaml") for name in found))
+
+
+def chosen(kind: str, recipe: str | None, file: Path | None, config: type[Config]) -> Config:
+    """Return the recipe of that name or of that file: one of the two is given. Raises UsageError otherwise."""
+    if (recipe is None) == (file is None):
+        raise UsageError(f"give either --recipe ({', '.join(shipped(kind))}) or --config FILE")
+    return load_file(file, config) if file else load_recipe(kind, str(recipe), config)
+
+
+def load_recipe(kind: str, name: str, config: type[Config]) -> Config:
+    """Read a shipped recipe by its name. Raises UsageError with the names there are."""
+    if name not in shipped(kind):
+        raise UsageError(f"no recipe {name!r}: use one of {', '.join(shipped(kind))}, or give a file with --config")
+    return _decode((_SHIPPED / f"{kind}-{name}.yaml").read_bytes(), f"recipe {name}", config)
+
+
+def load_file(path: Path, config: type[Config]) -> Config:
+    """Read a configuration file. Raises UsageError that names file and key for one that does not fit."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    return _decode(content, str(path), config)
+
+
+def dump(config: object) -> str:
+    """Return a configuration as YAML, defaults filled in: what is written beside the outputs."""
+    with _yaml_at_hand():
+        return msgspec.yaml.encode(config).decode()
+
+
+def _decode(content: bytes, place: str, config: type[Config]) -> Config:
+    with _yaml_at_hand():
+        try:
+            return msgspec.yaml.decode(content, type=config)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:  # ValidationError is one
+            raise UsageError(f"{place}: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def _yaml_at_hand() -> Iterator[None]:
+    """Turn msgspec's complaint that PyYAML is missing, made when it is used, into ours."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingDependency("recipes need PyYAML: pip install 'code-harness[distill]'") from error

@@ -1,0 +1,60 @@
+"""Lessons: what a student is trained on, each from a judged answer to a question that is no test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from harness import UsageError
+
+
+class LeakageError(UsageError):
+    """Something to be trained on comes from a test set, or gives one of its tasks away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """One question with a right answer.
+
+    `prompt` is the very text that a model continues, `completion` the answer. `run` and `sample_index` name the verdict
+    that says the answer is right: the run folder below the round's, and which of the task's samples it was. `source`
+    says who answered. Raises LeakageError for a question that is not of the training split.
+    """
+
+    task_id: str
+    sample_index: int
+    run: str
+    split: str
+    tier: str
+    source: str
+    prompt: str
+    completion: str
+
+    def __post_init__(self) -> None:
+        if self.split != "train":
+            raise LeakageError(f"{self.task_id} is of the split {self.split!r}, and lessons are made of train alone")
+
+
+def write_lessons(lessons: Iterable[Lesson], path: Path) -> None:
+    """Write a line of JSON per lesson; the file appears at the end and whole."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    encoder = msgspec.json.Encoder()
+    with part.open("wb") as out:
+        for lesson in lessons:
+            out.write(encoder.encode(lesson) + b"\n")
+    part.replace(path)
+
+
+def read_lessons(path: Path) -> Iterator[Lesson]:
+    """Yield the lessons of a file. Raises UsageError that names the line for one that is none."""
+    decoder = msgspec.json.Decoder(Lesson)
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield decoder.decode(line)
+            except msgspec.DecodeError as error:
+                raise UsageError(f"{path}, line {number}: {error}") from error

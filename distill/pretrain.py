@@ -1,0 +1,80 @@
+"""Train a model from scratch on the ladder's training tasks: how the embedded demo models are made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from distill.config import dump
+from distill.curriculum import Stage
+from distill.rows import rows_of
+from distill.scratch import ModelRecipe, TokenizerRecipe, build_model, make_tokenizer, save
+from distill.training import TrainResult, TrainSettings, train
+from harness import ladder_train
+
+
+class LadderData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many training tasks of each tier to draw, and by which seed."""
+
+    tiers: dict[str, int]
+    seed: int = 1
+
+
+class PretrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model from scratch. `prompt_weight` is how much a prompt's tokens count in the loss, beside 1 for the answer's.
+
+    `save_as` is the type of the saved weights; `seed` makes the first weights.
+    """
+
+    tokenizer: TokenizerRecipe
+    model: ModelRecipe
+    data: LadderData
+    training: TrainSettings
+    prompt_weight: float = 0.0
+    save_as: str = "float32"
+    seed: int = 0
+
+
+def pretrain(config: PretrainConfig, out: Path) -> TrainResult:
+    """Train as the recipe says and write the checkpoint to `out`, with `pretrain.yaml` and `training.json` beside it.
+
+    The same recipe gives the same model on the same machine and versions. Killed and called again it goes on from
+    its last checkpoint, in `out`/training.
+    """
+    pairs = ladder_pairs(config.data)
+    tokenizer = make_tokenizer(config.tokenizer, (prompt + answer for prompt, answer in pairs))
+    model = build_model(config.model, tokenizer, config.seed)
+    rows = rows_of(tokenizer, pairs, config.prompt_weight)
+    everything = Stage(name="all", examples=tuple(range(len(rows))), share=1.0, shuffled=True)
+    result = train(model, rows, (everything,), config.training, tokenizer.pad_token_id, out / "training")
+    save(model, tokenizer, out, config.save_as)
+    (out / "pretrain.yaml").write_text(dump(config), encoding="utf-8")
+    (out / "training.json").write_text(_summary(model, result, rows), encoding="utf-8")
+    shutil.rmtree(out / "training")  # only needed to go on
+    return result
+
+
+def ladder_pairs(data: LadderData) -> list[tuple[str, str]]:
+    """Return prompts with the answers of the ladder's training tasks, tier after tier."""
+    return [
+        (task.prompt, task.reference.removeprefix(task.prompt))
+        for tier, count in data.tiers.items()
+        for task in ladder_train(seed=data.seed, count=count, tiers=(tier,))
+    ]
+
+
+def _summary(model: Any, result: TrainResult, rows: Sequence[Any]) -> str:
+    facts = {
+        "parameters": int(model.num_parameters()),
+        "rows": len(rows),
+        "steps": result.steps,
+        "tokens": result.tokens,
+        "seconds": result.seconds,
+        "last_loss": result.losses[-1] if result.losses else None,
+    }
+    return json.dumps(facts, indent=2) + "\n"

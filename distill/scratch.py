@@ -1,0 +1,123 @@
+"""Models from scratch: a tokenizer made from the texts at hand, and a transformers model of a given shape.
+
+What comes out is an ordinary checkpoint: a tokenizer.json, a config.json and weights that any tool loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from harness import UsageError
+
+END = "<|endoftext|>"
+
+
+class TokenizerRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which tokens: single characters, or byte-level BPE with so many tokens, in which every digit is its own."""
+
+    kind: str = "bpe"
+    vocabulary: int = 768
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("bpe", "characters"):
+            raise ValueError(f"kind {self.kind!r}: bpe or characters")
+        if self.kind == "bpe" and self.vocabulary < 257:
+            raise ValueError(f"vocabulary {self.vocabulary}: at least 257, all bytes and the end of a text")
+
+
+class ModelRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which model: a family of transformers (`llama`, `gpt2`, ...) and fields of its configuration.
+
+    `biases: false` holds all biases at zero, for shapes of papers that have none in a family that does.
+    """
+
+    family: str
+    fields: dict[str, Any] = {}
+    biases: bool = True
+
+
+def make_tokenizer(recipe: TokenizerRecipe, texts: Iterable[str]) -> Any:
+    """Return a `PreTrainedTokenizerFast` made from texts, with `<|endoftext|>` (token 0) to end and to pad."""
+    return character_tokenizer(texts) if recipe.kind == "characters" else bpe_tokenizer(texts, recipe.vocabulary)
+
+
+def character_tokenizer(texts: Iterable[str]) -> Any:
+    """Return a tokenizer with a token per distinct character of the texts, in code point order, behind the end."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    characters = sorted({character for text in texts for character in text})
+    vocabulary = {token: place for place, token in enumerate([END, *characters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=END))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return _wrapped(tokenizer)
+
+
+def bpe_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
+    """Return a byte-level BPE tokenizer (Sennrich et al. 2016, over bytes as in GPT-2) of `vocabulary` tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return _wrapped(tokenizer)
+
+
+def _wrapped(tokenizer: Any) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)
+
+
+def build_model(recipe: ModelRecipe, tokenizer: Any, seed: int) -> Any:
+    """Return a causal language model with random weights, the same for the same seed.
+
+    Vocabulary and special tokens are the tokenizer's. Raises UsageError for a family or field that transformers does
+    not know.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    special: Mapping[str, Any] = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
+    try:
+        config = AutoConfig.for_model(recipe.family)
+        unknown = sorted(field for field in recipe.fields if not hasattr(config, field))
+        if unknown:
+            raise UsageError(f"a {recipe.family} model has no {unknown[0]!r} in its configuration")
+        config = AutoConfig.for_model(
+            recipe.family, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **special, **recipe.fields
+        )
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    except ValueError as error:
+        raise UsageError(f"no {recipe.family} model of that shape: {str(error).splitlines()[0]}") from error
+    if not recipe.biases:
+        for name, parameter in model.named_parameters():
+            if name.endswith(".bias"):
+                torch.nn.init.zeros_(parameter)
+                parameter.requires_grad_(False)
+    return model
+
+
+def save(model: Any, tokenizer: Any, folder: Path, dtype: str = "float32") -> None:
+    """Write an ordinary checkpoint. `dtype` float16 halves its size; the model in memory is left as it is."""
+    import torch
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # transformers shows one for every file
+    wanted = getattr(torch, dtype)
+    state = {name: tensor.to(wanted) for name, tensor in model.state_dict().items()}
+    model.save_pretrained(folder, state_dict=state)
+    tokenizer.save_pretrained(folder)

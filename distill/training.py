@@ -1,0 +1,270 @@
+"""Training on rows of tokens, in the order that a curriculum's stages give: transformers' Trainer does the work.
+
+A stage begins with a new optimizer and a new learning-rate schedule. Weights of tokens let a loss leave a prompt out,
+or count it a little. With a folder, checkpoints are kept there, and the same call goes on where a killed one was.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from distill.curriculum import Stage, draws
+from harness import UsageError
+
+SCHEDULES = ("linear", "cosine", "constant", "paper")
+_PAPER_MILESTONES = (0.7, 0.8, 0.9)  # of a stage's steps, each times 0.1: arXiv 2407.10194's code
+_SAY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One text to train on. `weights` is how much each token counts as a target (None: all 1; the first never does)."""
+
+    tokens: tuple[int, ...]
+    weights: tuple[float, ...] | None = None
+
+
+class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to train. `steps` are optimizer steps of all stages together; `window` None takes one row an example.
+
+    With a window, the rows of a stage are one stream, and an example is a random window of so many tokens of it.
+    """
+
+    steps: int
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    lr_schedule: str = "linear"
+    warmup_steps: int = 0
+    weight_decay: float = 0.01  # PyTorch's own
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    max_grad_norm: float = 1.0
+    seed: int = 0
+    window: int | None = None
+    save_steps: int = 500
+
+    def __post_init__(self) -> None:
+        if self.lr_schedule not in SCHEDULES:
+            raise ValueError(f"lr_schedule {self.lr_schedule!r}: one of {', '.join(SCHEDULES)}")
+        if min(self.steps, self.batch_size, self.save_steps) < 1 or self.learning_rate <= 0:
+            raise ValueError("steps, batch_size and save_steps are at least 1, and learning_rate is above 0")
+        if self.window is not None and self.window < 2:
+            raise ValueError(f"window {self.window}: at least 2 tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """What training took. `tokens` without padding; `losses` are means over the steps between two notes of it."""
+
+    steps: int
+    tokens: int
+    seconds: float
+    losses: tuple[float, ...]
+
+
+def train(
+    model: Any,
+    rows: Sequence[Row],
+    stages: Sequence[Stage],
+    settings: TrainSettings,
+    pad: int,
+    folder: Path | None = None,
+) -> TrainResult:
+    """Train a causal language model in place, stage by stage, on its device.
+
+    `pad` is the token to fill up a batch with. The loss is the mean cross-entropy of the next token (nats) over a
+    batch, weighted by `Row.weights`. Raises UsageError when there is nothing to train on.
+    """
+    if not rows or not any(len(row.tokens) > 1 for row in rows):
+        raise UsageError("nothing to train on: no row has two tokens")
+    started = time.monotonic()
+    losses: list[float] = []
+    tokens = 0
+    for number, (stage, steps) in enumerate(zip(stages, steps_of(stages, settings.steps), strict=True)):
+        if not steps:
+            continue
+        examples = _examples(rows, stage, settings, steps, settings.seed + number)
+        tokens += sum(len(row.tokens) for row in examples)
+        place = folder / f"stage-{number:02}" if folder else None
+        losses += _train_stage(model, examples, settings, steps, pad, place)
+    return TrainResult(
+        steps=settings.steps, tokens=tokens, seconds=round(time.monotonic() - started, 3), losses=tuple(losses)
+    )
+
+
+def steps_of(stages: Sequence[Stage], steps: int) -> list[int]:
+    """Return each stage's optimizer steps: its share of all, rounded so that they add up."""
+    bounds = [0]
+    total = sum(stage.share for stage in stages)
+    share = 0.0
+    for stage in stages:
+        share += stage.share
+        bounds.append(round(steps * share / total))
+    return [after - before for before, after in pairwise(bounds)]
+
+
+def _examples(rows: Sequence[Row], stage: Stage, settings: TrainSettings, steps: int, seed: int) -> list[Row]:
+    """Return what the optimizer sees in this stage, in order: `steps` batches."""
+    if settings.window is None:
+        lengths = [len(row.tokens) for row in rows]
+        return [rows[index] for index in draws(stage, lengths, settings.batch_size, steps, seed)]
+    if not stage.shuffled:
+        raise UsageError(f"stage {stage.name} has an order, and random windows have none: leave the window out")
+    return _windows([rows[index] for index in stage.examples], settings.window, steps * settings.batch_size, seed)
+
+
+def _windows(rows: Sequence[Row], width: int, count: int, seed: int) -> list[Row]:
+    tokens = [token for row in rows for token in row.tokens]
+    weights = [weight for row in rows for weight in row.weights or (1.0,) * len(row.tokens)]
+    if len(tokens) < width:
+        raise UsageError(f"all rows together have {len(tokens)} tokens: fewer than one window of {width}")
+    chance = random.Random(seed)
+    starts = (chance.randrange(len(tokens) - width + 1) for _ in range(count))
+    return [
+        Row(tokens=tuple(tokens[start : start + width]), weights=tuple(weights[start : start + width]))
+        for start in starts
+    ]
+
+
+def _train_stage(
+    model: Any, examples: Sequence[Row], settings: TrainSettings, steps: int, pad: int, folder: Path | None
+) -> list[float]:
+    """Train one stage and return the losses noted on the way."""
+    from transformers import PrinterCallback, TrainingArguments
+    from transformers.trainer_utils import get_last_checkpoint
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # transformers shows one for every checkpoint
+
+    with tempfile.TemporaryDirectory() as scratch:  # Trainer wants a folder even where it keeps nothing
+        arguments = TrainingArguments(
+            output_dir=str(folder or scratch),
+            max_steps=steps,
+            per_device_train_batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            lr_scheduler_type=_HF_SCHEDULES[settings.lr_schedule],
+            warmup_steps=settings.warmup_steps,
+            weight_decay=settings.weight_decay,
+            adam_beta1=settings.adam_beta1,
+            adam_beta2=settings.adam_beta2,
+            max_grad_norm=settings.max_grad_norm,
+            seed=settings.seed,
+            train_sampling_strategy="sequential",  # the order is ours: `draws`
+            remove_unused_columns=False,
+            save_strategy="steps" if folder else "no",
+            save_steps=settings.save_steps,
+            save_total_limit=1,
+            logging_steps=max(1, steps // 100),
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=model.device.type == "cpu",
+            dataloader_pin_memory=model.device.type != "cpu",
+        )
+        follower = _follower(steps)
+        trainer = _trainer_class(settings.lr_schedule)(
+            model=model,
+            args=arguments,
+            train_dataset=list(examples),
+            data_collator=partial(collate, pad=pad),
+            callbacks=[follower],
+        )
+        trainer.remove_callback(PrinterCallback)
+        last = get_last_checkpoint(str(folder)) if folder and folder.is_dir() else None
+        trainer.train(resume_from_checkpoint=last)
+        return [note["loss"] for note in trainer.state.log_history if "loss" in note]
+
+
+_HF_SCHEDULES = {
+    "linear": "linear",
+    "cosine": "cosine",
+    "constant": "constant_with_warmup",
+    "paper": "constant_with_warmup",  # replaced: see `_trainer_class`
+}
+
+
+def collate(examples: Sequence[Row], pad: int) -> dict[str, Any]:
+    """Return a batch: `input_ids`, `attention_mask` and `weights`, each rows x longest row, filled up on the right."""
+    import torch
+
+    width = max(len(row.tokens) for row in examples)
+    ids = torch.full((len(examples), width), pad)
+    mask = torch.zeros((len(examples), width), dtype=torch.long)
+    weights = torch.zeros((len(examples), width))
+    for place, row in enumerate(examples):
+        length = len(row.tokens)
+        ids[place, :length] = torch.tensor(row.tokens)
+        mask[place, :length] = 1
+        weights[place, :length] = 1.0 if row.weights is None else torch.tensor(row.weights)
+    return {"input_ids": ids, "attention_mask": mask, "weights": weights}
+
+
+def weighted_loss(logits: Any, tokens: Any, weights: Any) -> Any:
+    """Return sum_t w_t (-log p(y_t | y_<t)) / sum_t w_t over a batch; the first token of a row is no target.
+
+    `logits` is rows x tokens x vocabulary, the others rows x tokens. Zero where no token counts.
+    """
+    import torch
+
+    targets, counted = tokens[:, 1:], weights[:, 1:]
+    each = torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), targets, reduction="none")
+    return (each * counted).sum() / counted.sum().clamp(min=torch.finfo(counted.dtype).tiny)
+
+
+def _trainer_class(lr_schedule: str) -> Callable[..., Any]:
+    """Return the Trainer with our loss and, for `paper`, its schedule (transformers has no steps down)."""
+    import torch
+    from transformers import Trainer
+
+    class WeightedTrainer(Trainer):  # type: ignore[misc]
+        lr_scheduler: Any
+
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+            weights = inputs.pop("weights")
+            outputs = model(**inputs, use_cache=False)
+            loss = weighted_loss(outputs.logits, inputs["input_ids"], weights)
+            return (loss, outputs) if return_outputs else loss
+
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            if lr_schedule != "paper":
+                return super().create_scheduler(num_training_steps, optimizer)
+            if self.lr_scheduler is None:
+                milestones = [int(share * num_training_steps) for share in _PAPER_MILESTONES]
+                self.lr_scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer or self.optimizer, milestones, 0.1)
+            return self.lr_scheduler
+
+    return WeightedTrainer
+
+
+def _follower(steps: int) -> Any:
+    """Return a callback that says on standard error how far training is."""
+    from transformers import TrainerCallback
+
+    class Follower(TrainerCallback):  # type: ignore[misc]
+        started = said = 0.0
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.started = self.said = time.monotonic()
+            self.first = state.global_step
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            now = time.monotonic()
+            if "loss" not in (logs or {}) or now - self.said < _SAY_SECONDS:
+                return
+            self.said = now
+            rate = (state.global_step - self.first) / (now - self.started)
+            left = (steps - state.global_step) / rate if rate else 0.0
+            so_far = f"{state.global_step}/{steps} steps, {rate:.1f}/s, loss {logs['loss']:.3f}"
+            print(f"training: {so_far}, {left:.0f} s left", file=sys.stderr)
+
+    return Follower()
