@@ -19,7 +19,7 @@ from harness.errors import MissingDependency, UsageError
 from harness.evaluation import EvalConfig
 from harness.evidence import clean
 from harness.judge import EvalPlusRule
-from harness.records import Estimate, Outcome, Report, Sample, Verdict
+from harness.records import Estimate, Outcome, Report, Sample, Tokens, Verdict
 from harness.sources import Decoding, ModelOptions
 from harness.store import SAMPLES, VERDICTS, read_lines, read_report
 from harness.tiers import TierRule, tiers_of
@@ -134,7 +134,8 @@ def _print_report(report: Report) -> None:
     if rates != sorted(rates, reverse=True):
         out.print("  pass@1 does not fall from tier to tier: the tiers do not rank these tasks for this model")
     for name, estimate in report.metrics.items():
-        say(f"{name.replace('_', ' ')}: {percent(estimate)}")
+        of_tokens = _token_note(report.tokens) if name == "token_accuracy" else ""
+        say(f"{name.replace('_', ' ')}: {percent(estimate)}{of_tokens}")
     if report.missing_tasks:
         say(f"without samples: {len(report.missing_tasks)} tasks")
     if report.stopped_early:
@@ -142,6 +143,14 @@ def _print_report(report: Report) -> None:
     for promise in report.not_promised:
         say(f"not promised by this sandbox: {promise}")
     out.print()
+
+
+def _token_note(tokens: Tokens) -> str:
+    """Return what to know about a token accuracy where tokens are no characters."""
+    if tokens.scored == tokens.scored_characters:
+        return ""
+    length = tokens.scored_characters / max(tokens.scored, 1)
+    return f", of tokens of {length:.2g} characters: it compares with that of models with the same tokenizer only"
 
 
 def print_tasks(as_json: bool) -> None:

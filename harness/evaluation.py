@@ -199,6 +199,8 @@ def _run(
         _judge_all(
             pending, lambda sample: judge.judge(tasks[sample.task_id], sample), capacity, ahead, keep, judge.stop
         )
+        if watch is None:  # which asks about passing alone
+            _score_tokens(store, source, tally, progress)
     store.sort_verdicts({task_id: place for place, task_id in enumerate(store.config.task_ids)})
     missing = source.missing_tasks
     if stopped_early := tally.samples < source.total:
@@ -224,6 +226,21 @@ def _all_samples(store: RunFolder, source: Source, tally: Tally) -> Iterator[Sam
         store.add_sample(sample)
         tally.add_sample(sample)
         yield sample
+
+
+def _score_tokens(store: RunFolder, source: Source, tally: Tally, progress: Progress) -> None:
+    """Have the texts scored that are not yet, storing each score as it comes, where the source can."""
+    if source.token_scores is None:
+        return
+    stored = set()
+    for score in store.token_scores():
+        stored.add(score.task_id)
+        tally.add_token_score(score)
+    progress.start(f"{store.config.benchmark}, tokens", len(store.config.task_ids), len(stored))
+    for score in source.token_scores(stored):
+        store.add_token_score(score)
+        tally.add_token_score(score)
+        progress.step(None, 0)
 
 
 def _judge_all(

@@ -37,8 +37,27 @@ def estimate(per_task: Sequence[float]) -> Estimate:
     tasks = len(per_task)
     if not tasks or not all(0.0 <= value <= 1.0 for value in per_task):
         raise ValueError("an estimate needs at least one task, and values in 0..1")
-    p = min(fmean(per_task), 1.0)
-    variance = pvariance(per_task)
+    return _wilson(min(fmean(per_task), 1.0), pvariance(per_task), tasks)
+
+
+def pooled(per_task: Sequence[tuple[int, int]]) -> Estimate:
+    """Return the share of successes in all trials of all tasks, from (successes, trials) of each, with its interval.
+
+    The interval is that of `estimate`, for other tasks of this kind: trials of one task hang together, so the variance
+    is that of a ratio of two totals over tasks (Cochran 1977, equation 2.39); where all tasks have as many trials, the
+    two are the same. Raises `ValueError` without trials or for counts that are none.
+    """
+    trials = sum(n for _, n in per_task)
+    if not trials or not all(0 <= c <= n for c, n in per_task):
+        raise ValueError("an estimate needs at least one trial, and no more successes than trials")
+    p = sum(c for c, _ in per_task) / trials
+    mean_trials = trials / len(per_task)
+    variance = fmean([((c - p * n) / mean_trials) ** 2 for c, n in per_task])
+    return _wilson(p, variance, len(per_task))
+
+
+def _wilson(p: float, variance: float, tasks: int) -> Estimate:
+    """Return Wilson's interval about a mean over tasks whose values have this variance."""
     size = tasks if variance == 0.0 else p * (1.0 - p) / (variance / tasks)
     center = (p + Z_95**2 / (2.0 * size)) / (1.0 + Z_95**2 / size)
     half = Z_95 / (1.0 + Z_95**2 / size) * math.sqrt(p * (1.0 - p) / size + (Z_95 / (2.0 * size)) ** 2)

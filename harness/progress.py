@@ -62,9 +62,9 @@ class PlainProgress:
         self._said = now
         rate = (self._done - self._before) / max(now - self._started, 1e-9)
         left = (self._total - self._done) / rate
-        passed = "-" if pass_rate is None else f"{pass_rate:.1%}"
+        passed = "" if pass_rate is None else f", {pass_rate:.1%} passed"
         unjudged = f", {not_judged} not judged" if not_judged else ""
-        line = f"{self._title}: {self._done}/{self._total}, {rate:.0f}/s, {passed} passed{unjudged}, {left:.0f} s left"
+        line = f"{self._title}: {self._done}/{self._total}, {rate:.0f}/s{passed}{unjudged}, {left:.0f} s left"
         print(line, file=self._stream, flush=True)
 
     def __enter__(self) -> PlainProgress:

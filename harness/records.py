@@ -119,6 +119,7 @@ class Benchmark:
     or how the tasks were made.
 
     `tier_thresholds` are the difficulties at which its medium and hard tasks begin (None: at its tertiles).
+    `scores_tokens` asks for the token accuracy on the references, of models that can tell it.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Benchmark:
     digest: str
     source: str
     tier_thresholds: tuple[float, float] | None = None
+    scores_tokens: bool = False
 
     @property
     def is_plus(self) -> bool:
@@ -193,10 +195,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """Token counts of a run; zero where the samples came from a file."""
+    """Token counts of a run; zero where the samples came from a file.
+
+    `scored` are the tokens, `scored_characters` the characters, of the texts that "token_accuracy" is over.
+    """
 
     prompt: int = 0
     completion: int = 0
+    scored: int = 0
+    scored_characters: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,8 +211,9 @@ class Report:
     """The result of one benchmark run. `outcomes` has a count per outcome, and the counts add up to `samples`.
 
     `pass_at_k` maps k (as text) to an estimate over the judged samples; `metrics` maps the names of what else was
-    measured, such as "edit_similarity", to means over tasks. `tune` and `held_back` are pass@1 of the halves of all
-    tiers together. `not_promised` lists what the sandbox cell in use does not guarantee (empty for Docker).
+    measured ("edit_similarity": a mean over tasks; "token_accuracy": over all tokens). `tune` and `held_back` are
+    pass@1 of the halves of all tiers together. `not_promised` lists what the sandbox cell in use does not guarantee
+    (empty for Docker).
     """
 
     benchmark: str

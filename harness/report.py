@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from harness import metrics
 from harness.records import Benchmark, Estimate, Outcome, Report, RunConfig, Sample, Tokens, Verdict
+from harness.tokens import TokenScore, accuracy
 from harness.weak import score_tiers
 
 KS = (1, 10, 100)
@@ -20,6 +21,7 @@ class Tally:
     passed: dict[str, int] = field(default_factory=dict)
     base_passed: dict[str, int] = field(default_factory=dict)
     similarities: dict[str, float] = field(default_factory=dict)  # edit similarity, added up per task
+    token_scores: list[TokenScore] = field(default_factory=list)
     seconds: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -49,12 +51,28 @@ class Tally:
         if verdict.evidence.edit_similarity is not None:
             self.similarities[task] = self.similarities.get(task, 0.0) + verdict.evidence.edit_similarity
 
+    def add_token_score(self, score: TokenScore) -> None:
+        """Count how well the model predicts the text of one task."""
+        self.token_scores.append(score)
+
     def metrics(self) -> dict[str, Estimate]:
-        """Return what was measured beside passing: means over the tasks that have it."""
-        if not self.similarities:
-            return {}
-        means = [min(total / self.judged[task], 1.0) for task, total in self.similarities.items()]
-        return {"edit_similarity": metrics.estimate(means)}
+        """Return what was measured beside passing, over the tasks that have it."""
+        found: dict[str, Estimate] = {}
+        if self.similarities:
+            means = [min(total / self.judged[task], 1.0) for task, total in self.similarities.items()]
+            found["edit_similarity"] = metrics.estimate(means)
+        if (token_accuracy := accuracy(self.token_scores)) is not None:
+            found["token_accuracy"] = token_accuracy
+        return found
+
+    def tokens(self) -> Tokens:
+        """Return the token counts of the run."""
+        return Tokens(
+            prompt=self.prompt_tokens,
+            completion=self.completion_tokens,
+            scored=sum(score.tokens for score in self.token_scores),
+            scored_characters=sum(score.characters for score in self.token_scores),
+        )
 
     def pass_rate(self) -> float | None:
         """Return the share of judged samples that passed, or None before the first."""
@@ -84,7 +102,7 @@ def build_report(
         pass_at_k=metrics.pass_at_ks(counts, KS),
         base_pass_at_k=metrics.pass_at_ks(base, KS) if benchmark.is_plus else None,
         tiers=scores.tiers,
-        tokens=Tokens(prompt=tally.prompt_tokens, completion=tally.completion_tokens),
+        tokens=tally.tokens(),
         seconds=round(tally.seconds, 3),
         sandbox=config.sandbox,
         fingerprint=fingerprint,

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.models.reference import ReferenceModel
-from harness.models.seam import Completion, GenerationSettings, Model, Prompt
+from harness.models.seam import Completion, GenerationSettings, Model, Prompt, Scorer
 from harness.protocols import Rules, family_of, rules_for
 from harness.records import Benchmark, Sample, StopReason, Task
 from harness.samples import read_samples
+from harness.tokens import TokenScore, scored_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,10 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A stream of samples. `samples(stored)` yields those whose (task_id, sample_index) is not in `stored`."""
+    """A stream of samples. `samples(stored)` yields those whose (task_id, sample_index) is not in `stored`.
+
+    `token_scores(stored)` yields the scores of the tasks that are not in `stored`; None where there are none to be had.
+    """
 
     name: str
     digest: str
@@ -62,6 +66,7 @@ class Source:
     decoding: Resolved
     total: int
     samples: Callable[[Container[tuple[str, int]]], Iterator[Sample]]
+    token_scores: Callable[[Container[str]], Iterator[TokenScore]] | None = None
     stop: tuple[str, ...] = ()
     missing_tasks: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
@@ -183,8 +188,33 @@ def _from_model(
         decoding=resolved,
         total=len(tasks) * resolved.n_samples,
         samples=pending,
+        token_scores=_token_scores(model, benchmark, tasks, resolved.batch_size),
         stop=stop,
     )
+
+
+def _token_scores(
+    model: Model, benchmark: Benchmark, tasks: tuple[Task, ...], batch_size: int
+) -> Callable[[Container[str]], Iterator[TokenScore]] | None:
+    """Return what scores the tasks' texts, if the benchmark wants it and the model can."""
+    if not (benchmark.scores_tokens and isinstance(model, Scorer)):
+        return None
+    scorer: Scorer = model
+
+    def pending(stored: Container[str]) -> Iterator[TokenScore]:
+        wanted = [task for task in tasks if task.task_id not in stored]
+        texts = [scored_text(task) for task in wanted]
+        scores = scorer.next_token_accuracy(texts, batch_size)
+        for task, text, score in zip(wanted, texts, scores, strict=True):
+            yield TokenScore(
+                task_id=task.task_id,
+                tokens=score.tokens,
+                predicted=score.predicted,
+                right=score.right,
+                characters=len(text),
+            )
+
+    return pending
 
 
 def _resolved(decoding: Decoding, rules: Rules) -> Resolved:

@@ -1,5 +1,7 @@
 """The run folder: run.json, samples.jsonl, verdicts.jsonl, report.json; what makes a killed run go on.
 
+Where a model's predictions are scored as well, token_scores.jsonl has a line per task.
+
 Records are appended in the order of the samples and flushed one by one, so whatever the moment of a kill, the files
 hold whole records but for a torn last line, which is dropped. A folder belongs to one configuration: its fingerprint
 is over every field that a result depends on, and a run with another one is refused. One process at a time writes.
@@ -19,14 +21,17 @@ from typing import IO, TypeVar
 
 from harness.errors import StoreMismatch, UsageError
 from harness.records import Outcome, Report, RunConfig, Sample, Verdict, from_json, to_json
+from harness.tokens import TokenScore
 
 RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", "report.json"
+TOKEN_SCORES = "token_scores.jsonl"  # noqa: S105  (a file, no secret)
+_MADE_BY_A_RUN = (SAMPLES, VERDICTS, TOKEN_SCORES, REPORT)
 # What a run was made with, but which its results do not depend on.
 # Tiers that a file gave are covered by `tiers_digest`, the rates of the weak rule's baseline by the rule's digest.
 NOT_FINGERPRINTED = frozenset(
     {"workers", "versions", "dataset_source", "not_promised", "tiers", "tier_source", "weak_rates"}
 )
-Line = TypeVar("Line", Sample, Verdict)
+Line = TypeVar("Line", Sample, Verdict, TokenScore)
 Whole = TypeVar("Whole", RunConfig, Report)
 
 
@@ -77,6 +82,7 @@ class RunFolder:
         self.config = config
         self.fingerprint = fingerprint(config)
         self._files: list[IO[str]] = []
+        self._token_scores: IO[str] | None = None  # made when there is something to write
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._lock = (path / ".lock").open("w")
@@ -101,9 +107,9 @@ class RunFolder:
             if resume:
                 self._refuse_other(config)
             else:
-                for name in (SAMPLES, VERDICTS, REPORT):
+                for name in _MADE_BY_A_RUN:
                     (self.path / name).unlink(missing_ok=True)
-        elif any((self.path / name).exists() for name in (SAMPLES, VERDICTS, REPORT)):
+        elif any((self.path / name).exists() for name in _MADE_BY_A_RUN):
             raise UsageError(f"{self.path} holds files of a run but no {RUN}; give another --out")
         write_whole(self.path / RUN, json.dumps(asdict(config), indent=2) + "\n")
 
@@ -163,6 +169,19 @@ class RunFolder:
     def add_verdict(self, verdict: Verdict) -> None:
         self._verdicts.write(to_json(verdict) + "\n")
         self._verdicts.flush()
+
+    def token_scores(self) -> Iterator[TokenScore]:
+        """Yield the token scores that are already there."""
+        path = self.path / TOKEN_SCORES
+        drop_torn_line(path)
+        if path.exists():
+            yield from read_lines(path, TokenScore)
+
+    def add_token_score(self, score: TokenScore) -> None:
+        if self._token_scores is None:
+            self._token_scores = self._append_to(TOKEN_SCORES)
+        self._token_scores.write(to_json(score) + "\n")
+        self._token_scores.flush()
 
     def finish(self, report: Report) -> None:
         """Write the report."""

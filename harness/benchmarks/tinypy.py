@@ -4,7 +4,8 @@ Source: "Curriculum Learning for Small Code Language Models" (arXiv 2407.10194),
 programs are ours (`harness.tinypy`). Where ours differs: a program whose right answer would not fit into the
 characters that a model may write is no task, since no model could pass it, and neither is one that prints nothing;
 for completion each program gives one line, so that tasks are independent, where the authors take all lines but the
-first.
+first. Token accuracy has the authors' texts and positions: every character behind the first of the whole example, up
+to the blank line that ends it.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ def load_execution() -> Benchmark:
 
 def load_completion() -> Benchmark:
     """Return a task per test program: the lines before one of its lines are the prompt, that line the answer."""
-    return _load("tinypy-completion", _completion_task)
+    return _load("tinypy-completion", _completion_task, scores_tokens=True)
 
 
-def _load(name: str, task_of: Callable[[Example, str], Task]) -> Benchmark:
+def _load(name: str, task_of: Callable[[Example, str], Task], scores_tokens: bool = False) -> Benchmark:
     file = data.read(PATH)
     counts: dict[str, int] = {}
     tasks = []
@@ -41,6 +42,7 @@ def _load(name: str, task_of: Callable[[Example, str], Task]) -> Benchmark:
         digest=file.sha256,
         source=str(file.path),
         tier_thresholds=PAPER_THRESHOLDS,
+        scores_tokens=scores_tokens,
     )
 
 

@@ -1,6 +1,7 @@
 """Models that transformers runs in this process: a checkpoint folder or a hub id, on the CPU or one GPU.
 
-Covers prompts, batches and their order; `checkpoint` finds a model, `loading` loads it, `decoding` decodes a batch.
+Covers prompts, batches and their order; `checkpoint` finds a model, `loading` loads it, `decoding` decodes a batch,
+`scoring` counts what a batch predicts right.
 torch and transformers are imported inside functions only, so that the harness starts without them.
 
 What is repeatable: a sample depends on its prompt, its seed and the settings. Neighbours in a batch change its logits
@@ -11,6 +12,7 @@ matters, use a batch size of 1.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -19,7 +21,8 @@ from harness.errors import ModelUnavailable, UsageError
 from harness.models.checkpoint import digest_of, find_checkpoint, first_line, required
 from harness.models.decoding import Chooser, StopLookout, finish
 from harness.models.loading import load_weights
-from harness.models.seam import Completion, GenerationSettings, Prompt
+from harness.models.scoring import batches, count_right, read_text, windows
+from harness.models.seam import Completion, GenerationSettings, Prompt, TextScore
 
 # Batches per window: rows of like length share a batch, and completions still come out soon and in order.
 _BATCHES_IN_WINDOW = 4
@@ -117,6 +120,46 @@ class LocalModel:
             for place in sorted(completed):
                 yield completed[place]
 
+    def next_token_accuracy(self, texts: Sequence[str], batch_size: int = 8) -> Iterator[TextScore]:
+        """Yield one score per text, in order; how a text longer than the context is cut, `scoring` says.
+
+        Raises `UsageError` for a text that is not valid Unicode, `ModelUnavailable` when the model fails.
+        """
+        _see_that_they_make_sense(GenerationSettings(batch_size=batch_size))
+        group = batch_size * _BATCHES_IN_WINDOW
+        for start in range(0, len(texts), group):
+            yield from self._score(texts[start : start + group], batch_size)
+
+    def _score(self, texts: Sequence[str], batch_size: int) -> Iterator[TextScore]:
+        for text in texts:
+            _see_that_it_is_unicode(text, "a text to score")
+        read = [read_text(self._tokenizer, text) for text in texts]
+        context = self.runtime.context_tokens
+        shown = [window for place, one in enumerate(read) for window in windows(place, one, context)]
+        right = [0] * len(texts)
+        for batch in batches(shown, batch_size):
+            with self._failures_said("scoring", len(batch)):
+                counts = count_right(self._model, batch, self._pad)
+            for window, count in zip(batch, counts, strict=True):
+                right[window.place] += count
+        for one, count in zip(read, right, strict=True):
+            yield TextScore(tokens=one.own, predicted=one.predicted, right=count)
+
+    @contextmanager
+    def _failures_said(self, doing: str, rows: int) -> Iterator[None]:
+        """Turn what torch raises into `ModelUnavailable`."""
+        import torch
+
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise ModelUnavailable(
+                f"{self.name} ran out of memory on {self.runtime.device} with {rows} prompts at once:"
+                " use a smaller --batch-size"
+            ) from error
+        except RuntimeError as error:
+            raise ModelUnavailable(f"{self.name} failed while {doing}: {first_line(error)}") from error
+
     def _requests(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[_Request]:
         tokens_of: dict[str, list[int]] = {}  # n samples of a task share their prompt
         requests = []
@@ -135,10 +178,7 @@ class LocalModel:
         return requests
 
     def _tokens(self, prompt: Prompt) -> list[int]:
-        try:
-            prompt.text.encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(f"{prompt.task_id}: the prompt is not valid Unicode ({error.reason})") from error
+        _see_that_it_is_unicode(prompt.text, f"{prompt.task_id}: the prompt")
         tokens: list[int] = self._tokenizer(prompt.text, verbose=False)["input_ids"]
         start = self._tokenizer.bos_token_id
         return tokens or [self._pad if start is None else start]  # a model must be given something to continue
@@ -155,7 +195,7 @@ class LocalModel:
         mask = [[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in prompts]
         chooser = Chooser([row.seed for row in batch], settings.temperature, settings.top_p)
         lookout = StopLookout(self._tokenizer, prompts, settings.stop)
-        try:
+        with self._failures_said("generating", len(batch)):
             rows = self._model.generate(
                 input_ids=torch.tensor(padded, device=self._model.device),
                 attention_mask=torch.tensor(mask, device=self._model.device),
@@ -168,13 +208,6 @@ class LocalModel:
                 logits_processor=LogitsProcessorList([chooser]),
                 stopping_criteria=StoppingCriteriaList([lookout]),
             )
-        except torch.OutOfMemoryError as error:
-            raise ModelUnavailable(
-                f"{self.name} ran out of memory on {self.runtime.device} with {len(batch)} prompts at once:"
-                " use a smaller --batch-size"
-            ) from error
-        except RuntimeError as error:
-            raise ModelUnavailable(f"{self.name} failed while generating: {first_line(error)}") from error
         return [
             finish(self._tokenizer, request.tokens, row[width:], self._end_tokens, settings.stop)
             for request, row in zip(batch, rows.tolist(), strict=True)
@@ -208,6 +241,13 @@ def _see_that_they_make_sense(settings: GenerationSettings) -> None:
     for rule, holds in wanted.items():
         if not holds:
             raise UsageError(f"generating needs a {rule}, not {settings}")
+
+
+def _see_that_it_is_unicode(text: str, what: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{what} is not valid Unicode ({error.reason})") from error
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -1,4 +1,4 @@
-"""The seam between the harness and whatever writes programs: one method.
+"""The seam between the harness and whatever writes programs: one method, and one more for what can score text.
 
 Implementations: `reference` (a benchmark's own solutions), `replay` (a samples file), `local` (transformers).
 A model knows nothing of tasks, tests or scores: prompts in, completions out, in the same order.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.records import StopReason
 
@@ -44,6 +44,15 @@ class Completion:
     completion_tokens: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextScore:
+    """How well a model predicts one text: its tokens, how many of them have a prediction, and how many a right one."""
+
+    tokens: int
+    predicted: int
+    right: int
+
+
 class Model(Protocol):
     """Writes completions.
 
@@ -55,3 +64,14 @@ class Model(Protocol):
 
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
         """Yield one completion per prompt, in order. Raises `ModelUnavailable` when the model fails."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Can say how likely it holds a text to be, as models that give logits can. Offered by a `Model`, or not."""
+
+    def next_token_accuracy(self, texts: Sequence[str], batch_size: int) -> Iterator[TextScore]:
+        """Yield one score per text, in order: every token greedily predicted from the right tokens before it.
+
+        Raises `UsageError` for a text that is none, `ModelUnavailable` when the model fails.
+        """

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from harness.metrics import estimate, pass_at_k, pass_at_ks
+from harness.metrics import estimate, pass_at_k, pass_at_ks, pooled
 
 
 @pytest.mark.parametrize(
@@ -114,3 +114,37 @@ def test_pass_at_ks_takes_samples_of_different_number() -> None:
     found = pass_at_ks({"a": (1, 1), "b": (4, 1)})
     assert list(found) == ["1"]
     assert found["1"].value == pytest.approx((1 + 0.25) / 2)
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=40))
+def test_pooled_is_the_mean_where_tasks_have_as_many_trials(right: list[int]) -> None:
+    means, totals = estimate([count / 7 for count in right]), pooled([(count, 7) for count in right])
+    assert (totals.value, totals.low, totals.high) == pytest.approx((means.value, means.low, means.high), abs=1e-9)
+
+
+def test_pooled_weighs_each_task_by_its_trials() -> None:
+    found = pooled([(9, 10), (30, 90)])
+    assert found.value == pytest.approx(39 / 100)
+    # variance of the ratio by hand: ((9 - 3.9) / 50)^2 and ((30 - 35.1) / 50)^2 are both 0.010404
+    size = 0.39 * 0.61 / (0.010404 / 2)
+    z = 1.959963984540054
+    low = (0.39 + z * z / (2 * size) - z * math.sqrt(0.39 * 0.61 / size + (z / (2 * size)) ** 2)) / (1 + z * z / size)
+    assert found.low == pytest.approx(low, abs=1e-9)
+
+
+def test_the_interval_of_pooled_holds_the_truth_as_often_as_it_says() -> None:
+    """Texts of 20 to 120 tokens, each with its own rate: what hangs together must not count as independent."""
+    dice = np.random.default_rng(11)
+    held = 0
+    for _ in range(400):
+        trials = dice.integers(20, 121, size=60)
+        right = dice.binomial(trials, dice.beta(4, 1, size=60))
+        found = pooled([(int(c), int(n)) for c, n in zip(right, trials, strict=True)])
+        held += found.low <= 0.8 <= found.high
+    assert 0.92 <= held / 400 <= 0.98
+
+
+@pytest.mark.parametrize("counts", [[], [(0, 0)], [(2, 1)], [(-1, 3)]])
+def test_pooled_refuses_counts_that_are_none(counts: list[tuple[int, int]]) -> None:
+    with pytest.raises(ValueError, match="at least one trial"):
+        pooled(counts)
