@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from distill.keep import Decision
 
 
 @click.group()
@@ -24,3 +30,64 @@ def pretrain(recipe: str | None, config: Path | None, out: Path) -> None:
 
     result = run(chosen("pretrain", recipe, config, PretrainConfig), out)
     click.echo(f"{out}: {result.steps} steps, {result.tokens} tokens in {result.seconds:.0f} s")
+
+
+@distill.command()
+@click.option("--recipe", help="A loop that is shipped: demo.")
+@click.option("--config", type=click.Path(path_type=Path), help="A loop of your own (YAML).")
+@click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="The loop's folder.")
+@click.option("--rounds", type=click.IntRange(1), help="How many rounds.  [default: the recipe's]")
+@click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "docker", "local"]),
+    default="auto",
+    show_default=True,
+    help="Where programs run; auto is docker if an engine answers.",
+)
+@click.option("--workers", type=click.IntRange(1), show_default="the number of cores", help="Programs at a time.")
+@click.option("--dry-run", is_flag=True, help="Print the resolved configuration and do nothing.")
+def run(
+    recipe: str | None,
+    config: Path | None,
+    out: Path,
+    rounds: int | None,
+    sandbox: str,
+    workers: int | None,
+    dry_run: bool,
+) -> None:
+    """Retrain a student for the tiers in which it is weak, and keep it if held-back tasks show that it is better.
+
+    Each round: evaluate, flag weak tiers, have the teacher answer training questions of these tiers, judge the answers,
+    train on the right ones, evaluate, decide. Killed and started again with the same options it goes on.
+    """
+    from msgspec.structs import replace
+
+    from distill.config import chosen, dump
+    from distill.loop import LoopConfig, Machine, run_loop
+    from harness import progress_for
+
+    loop = chosen("loop", recipe, config, LoopConfig)
+    loop = replace(loop, rounds=rounds or loop.rounds)
+    if dry_run:
+        click.echo(dump(loop).rstrip())
+        return
+    machine = Machine(
+        sandbox=sandbox,
+        workers=workers or len(os.sched_getaffinity(0)),
+        progress=progress_for,
+        say=lambda text: click.echo(text, err=True),
+    )
+    print_decisions(run_loop(loop, out, machine))
+
+
+def print_decisions(decisions: Sequence[Decision]) -> None:
+    """Print what became of each round, with the held-back halves before and after."""
+    for decision in decisions:
+        click.echo(f"round {decision.round}: {'kept' if decision.kept else 'not kept'}: {decision.reason}")
+        for change in decision.changes:
+            bounds = f"{100 * change.difference.low:+.1f} to {100 * change.difference.high:+.1f}"
+            click.echo(
+                f"  {change.subject:12} {change.tasks:4} held-back tasks: {change.before:6.1%} -> {change.after:6.1%}"
+                f" ({100 * change.difference.value:+.1f} points, 95 % {bounds})"
+            )
+    click.echo(f"student: {decisions[-1].student}")

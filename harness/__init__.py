@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from harness.benchmarks import load_benchmark
     from harness.benchmarks.ladder.contamination import Leak, find_leaks
     from harness.benchmarks.ladder.generator import ladder_train
-    from harness.compare import Comparison, compare_runs
+    from harness.compare import Comparison, TierComparison, compare_runs
     from harness.compare import compare as compare_baselines
     from harness.difficulty import Difficulty, measure
     from harness.evaluation import EvalConfig, evaluate
     from harness.gate import GateOutcome, GateResult, GateRules
     from harness.gate import gate as gate_baselines
     from harness.halves import Half
-    from harness.models.checkpoint import find_checkpoint
+    from harness.models.checkpoint import digest_of, find_checkpoint
     from harness.models.loading import load_weights
     from harness.paired import Difference
     from harness.progress import BarProgress, NoProgress, PlainProgress, Progress, progress_for
@@ -70,6 +70,7 @@ __all__ = [
     "Sample",
     "StopReason",
     "Task",
+    "TierComparison",
     "TinyPyExample",
     "TinyPyLevel",
     "TinyPyRecipe",
@@ -77,6 +78,7 @@ __all__ = [
     "Verdict",
     "compare_baselines",
     "compare_runs",
+    "digest_of",
     "evaluate",
     "find_checkpoint",
     "find_leaks",
@@ -111,11 +113,13 @@ _LATER = {
     "PlainProgress": "harness.progress",
     "Progress": "harness.progress",
     "Run": "harness.runs",
+    "TierComparison": "harness.compare",
     "TinyPyExample": "harness.tinypy:Example",
     "TinyPyLevel": "harness.tinypy:Level",
     "TinyPyRecipe": "harness.tinypy:Recipe",
     "compare_baselines": "harness.compare:compare",
     "compare_runs": "harness.compare",
+    "digest_of": "harness.models.checkpoint",
     "evaluate": "harness.evaluation",
     "find_checkpoint": "harness.models.checkpoint",
     "find_leaks": "harness.benchmarks.ladder.contamination",

@@ -22,6 +22,8 @@ _PARTS = frozenset({".bin", ".jinja", ".json", ".model", ".py", ".safetensors", 
 _LEFT_BY_TRAINING = frozenset({"optimizer.bin", "scheduler.bin", "trainer_state.json", "training_args.bin"})
 _TOKENIZER_NAMES = frozenset({"tokenizer.json", "vocab.json", "vocab.txt"})
 _TOKENIZER_SUFFIXES = frozenset({".model", ".tiktoken"})
+_DEMO = Path(__file__).with_name("demo")
+_DEMO_NAMES = tuple(f"demo:{name}" for name in ("student", "teacher"))
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
@@ -42,7 +44,10 @@ def required(package: str) -> Any:
 
 
 def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
-    """Find the checkpoint that `name` means: a folder, else `org/name` or `org/name@revision` on the hub.
+    """Find the checkpoint that `name` means.
+
+    That is a folder, `demo:student` or `demo:teacher`, which come with the package, or `org/name` or
+    `org/name@revision` on the hub.
 
     Raises `UsageError` when the name cannot mean a checkpoint or its folder is not whole, `ModelUnavailable` when an id
     can be neither fetched nor found in the hub's local cache.
@@ -52,10 +57,15 @@ def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
             raise UsageError(f"{name} is a folder and has no revision {revision!r}: leave the revision out")
         _see_that_it_is_whole(Path(name), name)
         return Checkpoint(folder=Path(name))
+    if name in _DEMO_NAMES:
+        if revision is not None:
+            raise UsageError(f"{name} comes with this version and has no revision {revision!r}: leave the revision out")
+        return Checkpoint(folder=_DEMO / name.removeprefix("demo:"))
     repository, marker, in_name = name.partition("@")
     if _REPOSITORY.fullmatch(repository) is None or (marker and not in_name):
         raise UsageError(
-            f"no model {name!r}: it is no folder on this machine, and an id reads org/name or org/name@revision"
+            f"no model {name!r}: it is no folder on this machine, an id reads org/name or org/name@revision, and "
+            f"{' and '.join(_DEMO_NAMES)} come with the harness"
         )
     if in_name and revision not in (None, in_name):
         raise UsageError(f"{name} and the revision {revision!r} disagree: give one of them")

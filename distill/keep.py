@@ -1,0 +1,111 @@
+"""Keep or discard: a new student replaces the old one only when held-back tasks show that it is better.
+
+Lessons were chosen by the tune half, so only the held-back half says anything about the new student.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from harness import (
+    Baseline,
+    Comparison,
+    Difference,
+    GateOutcome,
+    GateRules,
+    Half,
+    Run,
+    TierComparison,
+    compare_baselines,
+    gate_baselines,
+)
+
+
+class KeepRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a new student is kept, all by the held-back half of the tasks.
+
+    The weak tiers together are better at `alpha` (one-sided, paired by task), and no drop beyond the allowed one (0..1)
+    is shown, of all tasks or of any tier.
+    """
+
+    alpha: float = 0.05
+    max_drop: float = 0.02
+    tier_max_drop: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 1 or not 0 <= self.max_drop <= 1 or not 0 <= self.tier_max_drop <= 1:
+            raise ValueError("alpha lies between 0 and 1, and drops are shares from 0 to 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Pass rates of the held-back tasks of a tier (or of several), before and after, with the paired difference."""
+
+    subject: str
+    tasks: int
+    before: float
+    after: float
+    difference: Difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What became of a round. `student` is the one that goes on: the candidate if it is `kept`, else the old one.
+
+    `run` is the folder of that student's evaluation. `changes` are those of all tiers, of the weak ones together
+    ("weak tiers") and of everything ("all"); empty where nothing was trained.
+    """
+
+    round: int
+    kept: bool
+    reason: str
+    student: str
+    run: str
+    weak: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
+def decide(before: Run, after: Run, weak: Sequence[str], rule: KeepRule) -> tuple[bool, str, tuple[Change, ...]]:
+    """Return whether the second run's model is to be kept, why, and the changes that say so."""
+    old, new = held_back(before.baseline()), held_back(after.baseline())
+    whole = compare_baselines(old, new, rule.alpha)
+    of_weak = compare_baselines(_only(old, weak), _only(new, weak), rule.alpha)
+    measured: list[tuple[str, Comparison | TierComparison]] = [(tier.tier, tier) for tier in whole.tiers]
+    measured += [("weak tiers", of_weak), ("all", whole)]
+    changes = tuple(
+        Change(
+            subject=subject,
+            tasks=one.tasks,
+            before=one.before.value,
+            after=one.after.value,
+            difference=one.difference,
+        )
+        for subject, one in measured
+    )
+    rules = GateRules(max_drop=rule.max_drop, tier_max_drop=rule.tier_max_drop, alpha=rule.alpha)
+    lost = [
+        finding
+        for finding in gate_baselines([new], [old], rules).findings
+        if finding.outcome in (GateOutcome.REGRESSED, GateOutcome.NOT_VALID)
+    ]
+    gain = of_weak.difference
+    said = f"{100 * gain.value:+.1f} points in the weak tiers' held-back half (p = {gain.p_better:.2g})"
+    if lost:
+        return False, f"{lost[0].subject}: {lost[0].reason}", changes
+    if gain.p_better > rule.alpha:
+        return False, f"no gain is shown: {said}", changes
+    return True, said, changes
+
+
+def held_back(baseline: Baseline) -> Baseline:
+    """Return the held-back half of a run."""
+    tasks = {task for task, half in baseline.halves.items() if half is Half.HELD_BACK}
+    return replace(baseline, counts={task: count for task, count in baseline.counts.items() if task in tasks})
+
+
+def _only(baseline: Baseline, tiers: Sequence[str]) -> Baseline:
+    counts = {task: count for task, count in baseline.counts.items() if baseline.tiers.get(task) in tiers}
+    return replace(baseline, counts=counts)

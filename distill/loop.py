@@ -1,0 +1,147 @@
+"""The loop: evaluate, flag weak tiers, ask the teacher, judge its answers, train, evaluate, keep or discard.
+
+Every stage leaves its record in the round's folder and is not done again once that is there, so a killed loop goes on
+where it was. The student changes only by a decision that says so.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from distill.config import dump
+from distill.keep import Decision, KeepRule
+from distill.questions import QuestionsConfig
+from distill.training import TrainSettings
+from harness import Progress, UsageError
+
+CONFIG, STAGES, DECISION = "config.yaml", "stages.jsonl", "decision.json"
+
+
+class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who answers the questions: a model by the names that `harness eval --model` takes, and how it is sampled."""
+
+    model: str
+    n_samples: int = 1
+    temperature: float = 0.0
+
+
+class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A loop of rounds. `student` and `teacher.model` are what `--model` takes, `tasks` is what is measured.
+
+    `weak_below` calls a tier weak whose interval lies wholly below that pass rate (0..1), instead of below the pass
+    rate of all tasks. `prompt_weight` is what a prompt's tokens count in the loss, beside 1 for an answer's.
+    """
+
+    student: str
+    teacher: TeacherConfig
+    training: TrainSettings
+    tasks: str = "ladder"
+    questions: QuestionsConfig = QuestionsConfig()
+    keep: KeepRule = KeepRule()
+    weak_below: float | None = None
+    prompt_weight: float = 0.0
+    batch_size: int = 64
+    rounds: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where programs run, and who is told of progress."""
+
+    sandbox: str = "auto"
+    workers: int = 2
+    progress: Callable[[], Progress]
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageDone:
+    """A finished stage of a round: how long it took (of its last attempt), and what it counted, such as tokens."""
+
+    stage: str
+    seconds: float
+    counts: dict[str, int]
+
+
+class Journal:
+    """The stages of a round that are done, one line each in `stages.jsonl`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def done(self) -> dict[str, StageDone]:
+        """Return the finished stages by name; a line that a killed process left unfinished counts as none."""
+        path = self.folder / STAGES
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+        stages = (msgspec.json.decode(line, type=StageDone) for line in lines if line)
+        return {stage.stage: stage for stage in stages}
+
+    def once(self, stage: str, work: Callable[[], dict[str, int]]) -> None:
+        """Do a stage's work unless it is done; `work` returns what it counted."""
+        if stage in self.done():
+            return
+        started = time.monotonic()
+        counts = work()
+        record = StageDone(stage=stage, seconds=round(time.monotonic() - started, 3), counts=counts)
+        with (self.folder / STAGES).open("ab") as out:
+            out.write(b"\n" * self._is_torn() + msgspec.json.encode(record) + b"\n")
+
+    def _is_torn(self) -> bool:
+        path = self.folder / STAGES
+        return path.is_file() and not path.read_bytes().endswith((b"\n", b""))
+
+
+def run_loop(config: LoopConfig, out: Path, machine: Machine) -> list[Decision]:
+    """Go through the rounds in `out`/rounds/NN and return their decisions; finished ones are read.
+
+    Stops early when no tier is weak. Raises UsageError when `out` holds a loop with another configuration.
+    """
+    from distill.round import Round
+
+    out.mkdir(parents=True, exist_ok=True)
+    _see_that_it_is_the_same(config, out / CONFIG)
+    decisions: list[Decision] = []
+    for number in range(1, config.rounds + 1):
+        last = decisions[-1] if decisions else None
+        folder = out / "rounds" / f"{number:02}"
+        decision = read_decision(folder)
+        if decision is None:
+            student = last.student if last else config.student
+            decision = Round(config, folder, number, student, machine).play(Path(last.run) if last else None)
+            _write_whole(folder / DECISION, msgspec.json.format(msgspec.json.encode(decision)))
+        decisions.append(decision)
+        machine.say(f"round {number}: {'kept' if decision.kept else 'not kept'}: {decision.reason}")
+        if not decision.weak:
+            break
+    return decisions
+
+
+def read_decision(folder: Path) -> Decision | None:
+    """Return a round's decision, or None where there is none yet."""
+    path = folder / DECISION
+    return msgspec.json.decode(path.read_bytes(), type=Decision) if path.is_file() else None
+
+
+def _see_that_it_is_the_same(config: LoopConfig, path: Path) -> None:
+    """Raise UsageError when the folder's configuration differs in more than the number of rounds."""
+    if path.is_file():
+        from distill.config import load_file
+
+        before = load_file(path, LoopConfig)
+        if msgspec.structs.replace(before, rounds=config.rounds) != config:
+            changed = [name for name in config.__struct_fields__ if getattr(before, name) != getattr(config, name)]
+            raise UsageError(f"{path.parent} holds a loop with another {changed[0]}: name another folder with --out")
+    _write_whole(path, dump(config).encode())
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_bytes(content)
+    part.replace(path)
