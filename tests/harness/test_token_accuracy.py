@@ -25,6 +25,7 @@ from harness.cli import main
 from harness.errors import ModelUnavailable, UsageError
 from harness.models.local import LocalModel
 from harness.models.seam import Scorer, TextScore
+from harness.sequential import StopRule
 from harness.tokens import scored_text
 
 pytestmark = pytest.mark.hf
@@ -278,3 +279,10 @@ def test_the_leaderboard_takes_a_run_with_it(characters: Path, tmp_path: Path) -
     ran = CliRunner().invoke(main, ["leaderboard", str(tmp_path / "run"), "--out", str(tmp_path / "page")])
     assert ran.exit_code == 0, ran.output
     assert "token_accuracy" in (tmp_path / "page" / "leaderboard.json").read_text()
+
+
+def test_a_sequential_gate_asks_about_passing_alone(characters: Path, tmp_path: Path) -> None:
+    evaluate(config(characters, tmp_path / "whole"))
+    rule = StopRule(baselines=(load_run(tmp_path / "whole").baseline(),), max_drop=0.02, alpha=0.05, benchmarks=1)
+    (report,) = evaluate(config(characters, tmp_path / "gate", until=rule))
+    assert list(report.metrics) == ["edit_similarity"]

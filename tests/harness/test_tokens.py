@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import EvalConfig, evaluate, load_benchmark
+from harness import EvalConfig, PlainProgress, evaluate, load_benchmark
 from harness.models.reference import ReferenceModel
 from harness.models.scoring import ScoredText, batches, windows
 from harness.models.seam import Completion, GenerationSettings, Prompt, Scorer
@@ -89,3 +90,12 @@ def test_a_model_without_logits_is_no_scorer_and_has_no_token_accuracy(tmp_path:
         "samples.jsonl",
         "verdicts.jsonl",
     ]
+
+
+def test_progress_on_scoring_says_nothing_of_passing() -> None:
+    stream = StringIO()
+    with PlainProgress(stream) as progress:
+        progress.start("tokens", 1, 0)
+        progress.step(None, 0)
+    assert "tokens: 1/1" in stream.getvalue()
+    assert "passed" not in stream.getvalue()
