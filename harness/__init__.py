@@ -26,14 +26,18 @@ if TYPE_CHECKING:
     from harness.evaluation import EvalConfig, evaluate
     from harness.gate import GateOutcome, GateResult, GateRules
     from harness.gate import gate as gate_baselines
-    from harness.halves import Half
+    from harness.half import Half, halves
+    from harness.measured_tiers import Rating, tiers_from_ratings, tiers_from_runs
     from harness.models.checkpoint import digest_of, find_checkpoint
     from harness.models.loading import load_weights
     from harness.paired import Difference
     from harness.progress import BarProgress, NoProgress, PlainProgress, Progress, progress_for
     from harness.protocols import rules_for
     from harness.runs import Baseline, Run, find_runs, load_run
+    from harness.scores import HalfScore, TierKind, TierScore, TierSource, WeakKind, WeakRule
     from harness.sources import Decoding, ModelOptions
+    from harness.tier_files import read_ratings, read_tiers, write_tiers
+    from harness.tiers import TaskTier, Tiers, static_tiers
     from harness.tinypy import Example as TinyPyExample
     from harness.tinypy import Level as TinyPyLevel
     from harness.tinypy import Recipe as TinyPyRecipe
@@ -54,6 +58,7 @@ __all__ = [
     "GateResult",
     "GateRules",
     "Half",
+    "HalfScore",
     "HarnessError",
     "Leak",
     "MeasurementInvalid",
@@ -64,18 +69,26 @@ __all__ = [
     "Outcome",
     "PlainProgress",
     "Progress",
+    "Rating",
     "Report",
     "Run",
     "RunConfig",
     "Sample",
     "StopReason",
     "Task",
+    "TaskTier",
     "TierComparison",
+    "TierKind",
+    "TierScore",
+    "TierSource",
+    "Tiers",
     "TinyPyExample",
     "TinyPyLevel",
     "TinyPyRecipe",
     "UsageError",
     "Verdict",
+    "WeakKind",
+    "WeakRule",
     "compare_baselines",
     "compare_runs",
     "digest_of",
@@ -84,14 +97,21 @@ __all__ = [
     "find_leaks",
     "find_runs",
     "gate_baselines",
+    "halves",
     "ladder_train",
     "load_benchmark",
     "load_run",
     "load_weights",
     "measure",
     "progress_for",
+    "read_ratings",
+    "read_tiers",
     "rules_for",
+    "static_tiers",
+    "tiers_from_ratings",
+    "tiers_from_runs",
     "tinypy_examples",
+    "write_tiers",
 ]
 
 # Loaded when first asked for, so that `import harness` stays quick: the module, and the name there if it is another.
@@ -106,17 +126,26 @@ _LATER = {
     "GateOutcome": "harness.gate",
     "GateResult": "harness.gate",
     "GateRules": "harness.gate",
-    "Half": "harness.halves",
+    "Half": "harness.half",
+    "HalfScore": "harness.scores",
     "Leak": "harness.benchmarks.ladder.contamination",
     "ModelOptions": "harness.sources",
     "NoProgress": "harness.progress",
     "PlainProgress": "harness.progress",
     "Progress": "harness.progress",
+    "Rating": "harness.measured_tiers",
     "Run": "harness.runs",
+    "TaskTier": "harness.tiers",
     "TierComparison": "harness.compare",
+    "TierKind": "harness.scores",
+    "TierScore": "harness.scores",
+    "TierSource": "harness.scores",
+    "Tiers": "harness.tiers",
     "TinyPyExample": "harness.tinypy:Example",
     "TinyPyLevel": "harness.tinypy:Level",
     "TinyPyRecipe": "harness.tinypy:Recipe",
+    "WeakKind": "harness.scores",
+    "WeakRule": "harness.scores",
     "compare_baselines": "harness.compare:compare",
     "compare_runs": "harness.compare",
     "digest_of": "harness.models.checkpoint",
@@ -125,14 +154,21 @@ _LATER = {
     "find_leaks": "harness.benchmarks.ladder.contamination",
     "find_runs": "harness.runs",
     "gate_baselines": "harness.gate:gate",
+    "halves": "harness.half",
     "ladder_train": "harness.benchmarks.ladder.generator",
     "load_benchmark": "harness.benchmarks",
     "load_run": "harness.runs",
     "load_weights": "harness.models.loading",
     "measure": "harness.difficulty",
     "progress_for": "harness.progress",
+    "read_ratings": "harness.tier_files",
+    "read_tiers": "harness.tier_files",
     "rules_for": "harness.protocols",
+    "static_tiers": "harness.tiers",
+    "tiers_from_ratings": "harness.measured_tiers",
+    "tiers_from_runs": "harness.measured_tiers",
     "tinypy_examples": "harness.tinypy:training_examples",
+    "write_tiers": "harness.tier_files",
 }
 
 

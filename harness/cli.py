@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from harness.gate_commands import COMMANDS
+from harness.tiers_command import tiers_command
 
 EXIT_USAGE, EXIT_INVALID, EXIT_INTERRUPTED = 2, 3, 130
 GROUP = "harness.commands"  # entry points through which other packages add commands
@@ -74,6 +75,9 @@ def main(verbose: bool) -> None:
 @click.option("--revision", help="Revision of a model id.")
 @click.option("--trust-remote-code", is_flag=True, help="Let a checkpoint bring code of its own into this process.")
 @click.option("--limit", type=int, help="Only the first N tasks.")
+@click.option("--tiers", type=click.Path(path_type=Path), help="A file of `harness tiers --out`: the tasks' tiers.")
+@click.option("--weak-below", type=float, metavar="RATE", help="A tier is weak below this pass rate, in 0..1.")
+@click.option("--weak-baseline", type=click.Path(path_type=Path), help="A tier is weak below this run, paired.")
 @click.option("--partial", is_flag=True, help="Accept a samples file without samples for some tasks.")
 @click.option(
     "--sandbox",
@@ -185,32 +189,6 @@ def doctor_command(as_json: bool) -> None:
     sys.exit(print_doctor(as_json))
 
 
-@main.command("tiers")
-@click.argument("tasks")
-@click.option(
-    "--halstead",
-    type=click.Choice(["token", "radon"]),
-    default="token",
-    show_default=True,
-    help="Which reading of Halstead's difficulty.",
-)
-@click.option("--thresholds", type=(float, float), help="Where medium and hard begin.  [default: tertiles]")
-@click.option("--length", type=click.FloatRange(0), default=0.0, show_default=True, help="Weight per 100 tokens.")
-@click.option(
-    "--unfamiliar",
-    type=click.FloatRange(0),
-    default=0.0,
-    show_default=True,
-    help="Weight per construct that few of the solutions use.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def tiers_command(tasks: str, **options: Any) -> None:
-    """Print the difficulty and tier of each task of a benchmark, from its reference solutions."""
-    from harness.commands import print_tiers
-
-    print_tiers(tasks, options)
-
-
 @main.command("tinypy")
 @click.option("--count", "-n", type=click.IntRange(1), default=10_000, show_default=True, help="How many programs.")
 @click.option("--levels", default="all", show_default=True, help="Of 1.1, 1.2, 2.1, 2.2, 3.1, 3.2, 4.1; with commas.")
@@ -232,7 +210,7 @@ def tinypy_command(as_json: bool, **options: Any) -> None:
     print_written(make(options), as_json)
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, tiers_command):
     main.add_command(_command)
 
 

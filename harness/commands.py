@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from contextvars import copy_context
 from dataclasses import asdict
 from importlib.metadata import entry_points
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.benchmarks import load_benchmark, names
 from harness.benchmarks.data import may_download
-from harness.difficulty import Halstead, Weights
 from harness.errors import MissingDependency, UsageError
 from harness.evaluation import EvalConfig
 from harness.evidence import clean
@@ -22,7 +22,8 @@ from harness.judge import EvalPlusRule
 from harness.records import Estimate, Outcome, Report, Sample, Tokens, Verdict
 from harness.sources import Decoding, ModelOptions
 from harness.store import SAMPLES, VERDICTS, read_lines, read_report
-from harness.tiers import TierRule, tiers_of
+from harness.tiers import source_text
+from harness.weak import weak_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,6 +63,9 @@ def eval_config(options: dict[str, Any]) -> EvalConfig:
             trust_remote_code=options["trust_remote_code"],
         ),
         limit=options["limit"],
+        tiers=options["tiers"],
+        weak_below=options["weak_below"],
+        weak_baseline=options["weak_baseline"],
         partial=options["partial"],
         resume=not options["no_resume"],
         sandbox=options["sandbox"],
@@ -128,8 +132,8 @@ def _print_report(report: Report) -> None:
     out.print(scores)
     counted = ", ".join(f"{name} {count}" for name, count in report.outcomes.items() if count)
     say(f"outcomes: {counted}")
-    for tier in report.tiers:
-        say(f"  {tier.tier}: {tier.tasks} tasks, pass@1 {percent(tier.pass_at_1)}{', weak' if tier.weak else ''}")
+    for line in _tier_lines(report):
+        say(f"  {line}")
     rates = [tier.pass_at_1.value for tier in report.tiers]
     if rates != sorted(rates, reverse=True):
         out.print("  pass@1 does not fall from tier to tier: the tiers do not rank these tasks for this model")
@@ -151,6 +155,22 @@ def _token_note(tokens: Tokens) -> str:
         return ""
     length = tokens.scored_characters / max(tokens.scored, 1)
     return f", of tokens of {length:.2g} characters: it compares with that of models with the same tokenizer only"
+
+
+def _tier_lines(report: Report) -> Iterator[str]:
+    """Yield a line for each tier with its halves, one for all tiers, one on where tiers come from and what is weak."""
+    for tier in report.tiers:
+        whole = f"{tier.tier}: {tier.tasks} tasks, pass@1 {percent(tier.pass_at_1)}{', weak' if tier.weak else ''}"
+        sides = [
+            f"{name} {half.pass_at_1.value:.1%}{' weak' if half.weak else ''}"
+            for name, half in (("tune", tier.tune), ("held back", tier.held_back))
+            if half
+        ]
+        yield f"{whole}; {', '.join(sides)}" if sides else whole
+    if report.tune and report.held_back:
+        yield f"all: tune {percent(report.tune.pass_at_1)}, held back {percent(report.held_back.pass_at_1)}"
+    if report.tiers:
+        yield f"tiers by {source_text(report.tier_source)}; weak: {weak_text(report.weak_rule)}"
 
 
 def print_tasks(as_json: bool) -> None:
@@ -177,28 +197,6 @@ def _benchmarks_here() -> list[dict[str, Any]]:
         except UsageError as error:
             rows.append({"name": name, "tasks": None, "digest": None, "problem": str(error)})
     return rows
-
-
-def print_tiers(name: str, options: dict[str, Any]) -> None:
-    """Print the tiers of a benchmark. Raises UsageError for an unknown one or thresholds out of order."""
-    from rich.table import Table
-
-    weights = Weights(
-        halstead=Halstead(options["halstead"]), length=options["length"], unfamiliar=options["unfamiliar"]
-    )
-    tiers = tiers_of(load_benchmark(name), TierRule(weights=weights, thresholds=options["thresholds"]))
-    if options["as_json"]:
-        print(json.dumps([asdict(one) for one in tiers], indent=2))
-        return
-    table = Table("task", "tier", "difficulty", "cyclomatic", "Halstead", "tokens", box=None, pad_edge=False)
-    for one in tiers:
-        found = one.difficulty
-        if found is None:
-            table.add_row(clean(one.task_id), one.tier, "does not parse")
-            continue
-        numbers = (f"{found.overall:.2f}", str(found.cyclomatic), f"{found.halstead:.2f}", str(found.tokens))
-        table.add_row(clean(one.task_id), one.tier, *numbers)
-    console().print(table)
 
 
 def show(run: Path, failures: int, task: str | None, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness import metrics
 from harness.errors import UsageError
 from harness.evidence import shown
+from harness.half import Half
 from harness.paired import Difference, difference
 from harness.records import Estimate, RunConfig
 from harness.runs import Baseline, by_benchmark, load_baselines
@@ -33,7 +34,8 @@ class Comparison:
     """Two runs over the tasks that both have. `difference` is after minus before.
 
     `gained` and `lost` are the tasks whose pass rate rose and fell, in the order of the tasks. `differing` says what
-    else is not the same about the runs, one text per field.
+    else is not the same about the runs, one text per field. `half` is the half of the tasks that it is over, if not
+    over all.
     """
 
     benchmark: str
@@ -48,6 +50,7 @@ class Comparison:
     differing: tuple[str, ...]
     tiers: tuple[TierComparison, ...] = ()
     alpha: float = ALPHA
+    half: Half | None = None
 
 
 def compare(
@@ -56,16 +59,22 @@ def compare(
     alpha: float = ALPHA,
     cross: bool = False,
     tiers: Mapping[str, str] | None = None,
+    half: Half | None = None,
 ) -> Comparison:
-    """Compare two runs. Each tier is compared as well; `tiers` maps tasks to tiers (None: as the run has them).
+    """Compare two runs, over one half of the tasks if one is named.
+
+    Each tier is compared as well; `tiers` maps tasks to tiers (None: as the run has them).
 
     Raises UsageError when they are of different benchmarks, data or protocols and `cross` does not allow it, or when
-    they have no task in common.
+    they have no task in common, or no halves, or other ones.
     """
     if not 0 < alpha < 1:
         raise UsageError(f"--alpha {alpha}: between 0 and 1")
     if not cross:
         see_comparable(before, after)
+    if half:
+        sides = common_halves(before, after)
+        before, after = before.of_half(half, sides), after.of_half(half, sides)
     rates_before, rates_after = before.rates(), after.rates()
     tasks = [task for task in rates_before if task in rates_after]
     if not tasks:
@@ -86,7 +95,21 @@ def compare(
         differing=tuple(text for text in (*_refused(before, after), *others) if text),
         tiers=_by_tier(tasks, after.tiers if tiers is None else tiers, rates_before, rates_after, alpha),
         alpha=alpha,
+        half=half,
     )
+
+
+def common_halves(before: Baseline, after: Baseline) -> dict[str, Half]:
+    """Return the half of each task of two runs. Raises UsageError when neither knows them, or they do not agree."""
+    if not before.halves and not after.halves:
+        raise UsageError("--half: these runs know no tiers of their tasks, so they have no halves: evaluate them again")
+    for task, half in after.halves.items():
+        if before.halves.get(task, half) is not half:
+            raise UsageError(
+                f"--half: by these runs' tiers {shown(task)} is in different halves: "
+                "evaluate both with the same tiers (harness eval --tiers)"
+            )
+    return {**before.halves, **after.halves}
 
 
 def see_comparable(before: Baseline, after: Baseline | RunConfig) -> None:
@@ -104,20 +127,22 @@ def _refused(before: Baseline, after: Baseline | RunConfig) -> list[str]:
     return [text for text in fixed if text]
 
 
-def compare_runs(before: Path | str, after: Path | str, alpha: float = ALPHA, cross: bool = False) -> list[Comparison]:
-    """Compare run folders, folders of runs or baseline files, benchmark by benchmark.
+def compare_runs(
+    before: Path | str, after: Path | str, alpha: float = ALPHA, cross: bool = False, half: Half | None = None
+) -> list[Comparison]:
+    """Compare run folders, folders of runs or baseline files, benchmark by benchmark; see `compare`.
 
     A single run on either side is compared with the other whatever they are; else benchmarks are matched by name.
     Raises UsageError when nothing matches or a pair cannot be compared.
     """
     olds, news = load_baselines(Path(before)), load_baselines(Path(after))
     if len(olds) == len(news) == 1:
-        return [compare(olds[0], news[0], alpha, cross)]
+        return [compare(olds[0], news[0], alpha, cross, half=half)]
     by_name = by_benchmark(olds)
     pairs = [(by_name[new.benchmark], new) for new in news if new.benchmark in by_name]
     if not pairs:
         raise UsageError(f"{before} and {after} have no benchmark in common")
-    return [compare(old, new, alpha, cross) for old, new in pairs]
+    return [compare(old, new, alpha, cross, half=half) for old, new in pairs]
 
 
 def _by_tier(

@@ -25,7 +25,7 @@ from harness.report import Tally, build_report
 from harness.sequential import StopRule, Watch
 from harness.sources import Decoding, ModelOptions, Source, open_source
 from harness.store import RunFolder
-from harness.tiers import tiers_of
+from harness.tier_plan import TierPlan, plan_tiers
 from sandbox import Limits, Sandbox
 
 MEMORY_BYTES = 1 << 30
@@ -37,7 +37,9 @@ _AHEAD = 8  # samples in hand per program in flight, so that no cell waits for t
 class EvalConfig:
     """What `harness eval` was asked for. One of `model` and `samples` is set. `limit` takes the first tasks only.
 
-    With `until`, tasks come in random order and the run ends once that rule has decided.
+    With `until`, tasks come in random order and the run ends once that rule has decided. `tiers` is a file of tiers
+    (None: those of the reference solutions). A tier is weak below the pass rate of all tasks, or below `weak_below`
+    (0..1), or below the run (or baseline file) `weak_baseline`.
     """
 
     tasks: tuple[str, ...]
@@ -58,6 +60,9 @@ class EvalConfig:
     image: str = "auto"
     runtime: str | None = None
     until: StopRule | None = None
+    tiers: Path | None = None
+    weak_below: float | None = None
+    weak_baseline: Path | None = None
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.samples is None):
@@ -66,6 +71,8 @@ class EvalConfig:
             raise UsageError("name at least one benchmark in --tasks, and each only once")
         if self.samples is not None and len(self.tasks) > 1:
             raise UsageError("a samples file belongs to one benchmark: name one in --tasks")
+        if self.tiers is not None and len(self.tasks) > 1:
+            raise UsageError("a file of tiers belongs to one benchmark: name one in --tasks")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit {self.limit}: at least 1")
         if self.workers < 1:
@@ -92,18 +99,24 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> list[Repor
         )
         for benchmark in benchmarks
     ]
-    return [
-        _evaluate_one(config, benchmark, source, progress or NoProgress())
+    plans = [
+        plan_tiers(benchmark, source.protocol, config.tiers, config.weak_below, config.weak_baseline)
         for benchmark, source in zip(benchmarks, sources, strict=True)
+    ]
+    return [
+        _evaluate_one(config, benchmark, source, plan, progress or NoProgress())
+        for benchmark, source, plan in zip(benchmarks, sources, plans, strict=True)
     ]
 
 
-def _evaluate_one(config: EvalConfig, benchmark: Benchmark, source: Source, progress: Progress) -> Report:
+def _evaluate_one(
+    config: EvalConfig, benchmark: Benchmark, source: Source, plan: TierPlan, progress: Progress
+) -> Report:
     folder = config.out if len(config.tasks) == 1 else config.out / benchmark.name
     limits = limits_for(benchmark, config)
     cells = open_cells(benchmark, config.sandbox, limits, config.workers, config.image, config.runtime)
     with closing(cells) as sandbox:
-        run = resolve(config, benchmark, source, sandbox, limits)
+        run = resolve(config, benchmark, source, plan, sandbox, limits)
         watch = config.until.watch(run) if config.until else None
         with RunFolder(folder, run, config.resume) as store:
             judge = Judge(sandbox, limits, config.rule)
@@ -121,7 +134,9 @@ def _chosen(benchmark: Benchmark, config: EvalConfig) -> tuple[Task, ...]:
     return config.until.order(benchmark, tasks) if config.until else tasks
 
 
-def resolve(config: EvalConfig, benchmark: Benchmark, source: Source, sandbox: Sandbox, limits: Limits) -> RunConfig:
+def resolve(
+    config: EvalConfig, benchmark: Benchmark, source: Source, plan: TierPlan, sandbox: Sandbox, limits: Limits
+) -> RunConfig:
     """Return the run's configuration with nothing left open."""
     return RunConfig(
         benchmark=benchmark.name,
@@ -138,7 +153,11 @@ def resolve(config: EvalConfig, benchmark: Benchmark, source: Source, sandbox: S
         stop=source.stop,
         seed=source.decoding.seed,
         sequential=str(config.until or ""),
-        tiers={one.task_id: one.tier for one in tiers_of(benchmark)},
+        tiers=plan.tiers.by_task(),
+        tiers_digest=plan.digest,
+        tier_source=plan.tiers.source,
+        weak_rule=plan.weak_rule,
+        weak_rates=plan.weak_rates,
         runtime=source.runtime,
         task_ids=tuple(task.task_id for task in _chosen(benchmark, config)),
         partial=config.partial,

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness import metrics
-from harness.compare import Comparison, compare
+from harness.compare import Comparison, common_halves, compare
 from harness.errors import UsageError
 from harness.evidence import shown
+from harness.half import Half, half_name
 from harness.paired import Difference, holm, p_beyond
 from harness.records import Estimate
 from harness.runs import Baseline, baseline_of, by_benchmark
@@ -40,13 +41,17 @@ EXIT_INCONCLUSIVE = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRules:
-    """When a drop is a regression. Drops are in 0..1; `minimum` maps "pass@K" to a least value."""
+    """When a drop is a regression. Drops are in 0..1; `minimum` maps "pass@K" to a least value.
+
+    With `half`, only the tasks of that half count, in everything but whether the runs are whole.
+    """
 
     max_drop: float = 0.02
     tier_max_drop: float | None = None
     alpha: float = 0.05
     minimum: dict[str, float] = field(default_factory=dict)
     strict: bool = False
+    half: Half | None = None
 
     def __post_init__(self) -> None:
         if not (0 <= self.max_drop <= 1 and 0 <= (self.tier_max_drop or 0) <= 1):
@@ -122,6 +127,9 @@ def gate(runs: Sequence[Baseline], baselines: Sequence[Baseline], rules: GateRul
         if reason:
             findings.append(GateFinding(subject=run.benchmark, outcome=GateOutcome.NOT_VALID, reason=reason))
             continue
+        if rules.half:
+            sides = common_halves(baseline, run)
+            baseline, run = baseline.of_half(rules.half, sides), run.of_half(rules.half, sides)
         questions += _questions(baseline, run, rules)
         findings += _minimums(run, rules)
     adjusted = holm([question.p_beyond for question in questions])
@@ -143,7 +151,7 @@ def why_not_valid(run: Baseline, baseline: Baseline, tasks: frozenset[str]) -> s
 
 
 def _questions(baseline: Baseline, run: Baseline, rules: GateRules) -> list[_Question]:
-    comparison = compare(baseline, run, rules.alpha)
+    comparison = compare(baseline, run, rules.alpha, half=rules.half)
     before, after = baseline.rates(), run.rates()
 
     def question(
@@ -160,16 +168,21 @@ def _questions(baseline: Baseline, run: Baseline, rules: GateRules) -> list[_Que
         )
 
     tasks = [task for task in before if task in after]
-    questions = [question(comparison.benchmark, tasks, comparison.difference, rules.max_drop, comparison)]
+    name = _name(run, rules)
+    questions = [question(name, tasks, comparison.difference, rules.max_drop, comparison)]
     if rules.tier_max_drop is None:
         return questions
     if not comparison.tiers:
         raise UsageError(f"--tier-max-drop: the run of {shown(run.benchmark)} knows no tiers of its tasks")
     for tier in comparison.tiers:
         inside = [task for task in tasks if run.tiers.get(task) == tier.tier]
-        subject = f"{comparison.benchmark}, tier {tier.tier}"
+        subject = f"{name}, tier {tier.tier}"
         questions.append(question(subject, inside, tier.difference, rules.tier_max_drop, None))
     return questions
+
+
+def _name(run: Baseline, rules: GateRules) -> str:
+    return f"{run.benchmark}, {half_name(rules.half)} half" if rules.half else run.benchmark
 
 
 def _answer(question: _Question, p: float, rules: GateRules) -> GateFinding:
@@ -205,6 +218,6 @@ def _minimums(run: Baseline, rules: GateRules) -> list[GateFinding]:
             raise UsageError(f"--min {name}: a task of {shown(run.benchmark)} has fewer samples than that")
         value = scores[name].value
         outcome = GateOutcome.PASSED if value >= least - 1e-12 else GateOutcome.REGRESSED
-        subject = f"{run.benchmark}, {name} at least {least:.1%}"
+        subject = f"{_name(run, rules)}, {name} at least {least:.1%}"
         findings.append(GateFinding(subject=subject, outcome=outcome, reason=f"it is {value:.1%}"))
     return findings

@@ -13,20 +13,22 @@ if TYPE_CHECKING:
     from harness.runs import Baseline
 
 _ALPHA = click.FloatRange(0.0001, 0.5)
+_HALVES = click.Choice(["tune", "held-back"])
 
 
 @click.command("compare")
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @click.option("--alpha", type=_ALPHA, default=0.05, show_default=True, help="Level of the test.")
+@click.option("--half", type=_HALVES, help="Only the tasks of this half of each tier.")
 @click.option("--cross", is_flag=True, help="Compare runs of different data or protocols all the same.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def compare_command(before: Path, after: Path, alpha: float, cross: bool, as_json: bool) -> None:
+def compare_command(before: Path, after: Path, alpha: float, half: str | None, cross: bool, as_json: bool) -> None:
     """Compare two runs (or baselines), paired by task: difference, interval, p-value, flipped tasks, power."""
     from harness.compare import compare_runs
-    from harness.print_compare import print_comparisons
+    from harness.print_compare import half_of_option, print_comparisons
 
-    print_comparisons(compare_runs(before, after, alpha, cross), as_json)
+    print_comparisons(compare_runs(before, after, alpha, cross, half_of_option(half)), as_json)
 
 
 @click.command("baseline")
@@ -49,6 +51,7 @@ def baseline_command(run: Path, out: Path) -> None:
 @click.option("--tier-max-drop", type=click.FloatRange(0, 100), help="Allowed drop in each tier, in points.")
 @click.option("--alpha", type=_ALPHA, default=0.05, show_default=True, help="Level of the test.")
 @click.option("--min", "minimum", multiple=True, metavar="pass@K=V", help="Least value, in 0..1; may be repeated.")
+@click.option("--half", type=_HALVES, help="Only the tasks of this half of each tier.")
 @click.option("--strict", is_flag=True, help="Exit 4 when the tasks cannot tell.")
 @click.option(
     "--sequential", is_flag=True, help="A test that may stop early; evaluates RUN by the options behind `--`."

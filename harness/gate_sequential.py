@@ -55,6 +55,8 @@ def see_rules_fit(rules: GateRules) -> None:
     """Raise UsageError for rules that a run which stops early cannot answer."""
     if rules.minimum or rules.tier_max_drop is not None:
         raise UsageError("--min and --tier-max-drop need a whole run: leave them or --sequential out")
+    if rules.half:
+        raise UsageError("--sequential asks tasks of both halves: leave it or --half out")
 
 
 def _walk(run: Run, own: Baseline, baseline: Baseline, rules: GateRules, benchmarks: int) -> _Walk:

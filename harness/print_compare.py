@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.evidence import shown
 from harness.gate import GateResult, GateRules
 from harness.gate_output import junit, log_text, verdict_line, workflow_commands, write_summary
+from harness.half import Half, half_name
 from harness.store import write_whole
 from harness.verify import Verification
 
@@ -50,6 +51,8 @@ def _print_comparison(one: Comparison) -> None:
     out = _console()
     level = f"{100 * (1 - one.alpha):g} %"
     title = f"{one.benchmark}: {one.models[0]} -> {one.models[1]}, {one.tasks} tasks in common"
+    if one.half:
+        title += f" ({half_name(one.half)} half)"
     out.print(log_text(title))
     table = Table("", "tasks", "before", "after", f"change ({level})", "p", box=None, pad_edge=False)
     table.add_row("pass@1", *_cells(one.tasks, one))
@@ -84,7 +87,13 @@ def gate_rules(options: dict[str, Any]) -> GateRules:
         alpha=options["alpha"],
         minimum=dict(_minimum(text) for text in options["minimum"]),
         strict=options["strict"],
+        half=half_of_option(options["half"]),
     )
+
+
+def half_of_option(name: str | None) -> Half | None:
+    """Return the half that an option names."""
+    return None if name is None else Half(name.replace("-", "_"))
 
 
 def _minimum(text: str) -> tuple[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ import msgspec
 from harness.benchmarks import load_benchmark, names
 from harness.errors import MissingDependency, UsageError
 from harness.evidence import clean, shown
-from harness.halves import Half, halves
+from harness.half import Half, halves
 from harness.records import Benchmark, Evidence, Outcome, Report, RunConfig, Sample, Task, Verdict
 from harness.store import REPORT, RUN, SAMPLES, VERDICTS, read_config, read_lines, read_report, write_whole
 
@@ -60,6 +60,11 @@ class Baseline:
     def rates(self) -> dict[str, float]:
         """Return the pass rate of each task with a judged sample."""
         return {task: passed / judged for task, (judged, passed) in self.counts.items() if judged}
+
+    def of_half(self, half: Half, sides: Mapping[str, Half]) -> Baseline:
+        """Return the same with the tasks of one half alone, by the halves given."""
+        counts = {task: count for task, count in self.counts.items() if sides.get(task) is half}
+        return replace(self, counts=counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,6 +105,18 @@ def static_tiers(benchmark: Benchmark, rule: TierRule | None = None) -> Tiers:
     return Tiers(benchmark=benchmark.name, dataset_digest=benchmark.digest, source=source, tasks=tasks)
 
 
+def source_text(source: TierSource) -> str:
+    """Return where tiers come from, in words."""
+    what = {
+        TierKind.STATIC: "difficulty of the reference solutions",
+        TierKind.OWN: "the benchmark's own",
+        TierKind.RUNS: "pass rates of earlier runs",
+        TierKind.RATINGS: "ratings",
+    }[source.kind]
+    names = [source.settings[key] for key in ("runs", "rated_by", "cut") if key in source.settings]
+    return f"{what} ({'; '.join(names)})" if names else what
+
+
 def in_order(thresholds: tuple[float, float] | None) -> tuple[float, float] | None:
     """Return the thresholds as they are. Raises UsageError unless they are numbers, the first not the larger."""
     if thresholds and not thresholds[0] <= thresholds[1]:

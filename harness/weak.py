@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness import metrics
-from harness.halves import Half, halves
+from harness.half import Half, halves
 from harness.paired import interval
 from harness.scores import HalfScore, TierScore, WeakKind, WeakRule
 from harness.tiers import NAMES
@@ -93,7 +93,7 @@ def score_tiers(
 def weak_text(rule: WeakRule) -> str:
     """Return when a tier is weak, in words."""
     if rule.kind is WeakKind.BELOW_TARGET and rule.target is not None:
-        return f"its interval lies wholly below {rule.target:.1%}"
+        return f"interval wholly below {rule.target:.1%}"
     if rule.kind is WeakKind.BELOW_BASELINE:
-        return f"its paired difference to {rule.baseline} has an interval wholly below zero"
-    return "its interval lies wholly below the pass rate of all tasks"
+        return f"interval of the paired difference to {rule.baseline} wholly below zero"
+    return "interval wholly below the pass rate of all tasks"

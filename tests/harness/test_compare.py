@@ -13,6 +13,8 @@ from harness import compare_runs
 from harness.cli import main
 from harness.compare import compare
 from harness.errors import UsageError
+from harness.half import Half, halves
+from harness.runs import load_baselines, write_baseline
 
 
 def test_tasks_are_paired_by_name_whatever_their_order() -> None:
@@ -126,3 +128,59 @@ def test_command_refuses_with_exit_code_2(tmp_path: Path) -> None:
     crossed = CliRunner().invoke(main, ["compare", str(before), str(after), "--cross"])
     assert crossed.exit_code == 0
     assert "not the same: protocol 'samples' and 'chat'" in crossed.stdout
+
+
+# Halves
+
+TIERS = {f"T/{n}": "easy" if n < 6 else "hard" for n in range(12)}
+HALVES = halves(TIERS)
+
+
+def in_halves(tune: bool, held_back: bool) -> dict[str, list[bool]]:
+    return {task: [tune if HALVES[task] is Half.TUNE else held_back] for task in TIERS}
+
+
+def test_one_half_is_compared_alone() -> None:
+    before = baseline(in_halves(False, False), tiers=TIERS, halves=HALVES)
+    after = baseline(in_halves(True, False), tiers=TIERS, halves=HALVES)
+    tune, held_back = compare(before, after, half=Half.TUNE), compare(before, after, half=Half.HELD_BACK)
+    assert (tune.half, tune.tasks, tune.difference.value, len(tune.gained)) == (Half.TUNE, 6, 1.0, 6)
+    assert (held_back.tasks, held_back.difference.value, held_back.gained) == (6, 0.0, ())
+    assert [(one.tier, one.tasks) for one in held_back.tiers] == [("easy", 3), ("hard", 3)]
+    assert compare(before, after).half is None
+
+
+def test_halves_are_those_that_either_run_knows_and_must_agree() -> None:
+    plain = baseline(in_halves(True, True))
+    known = baseline(in_halves(True, True), halves=HALVES)
+    other = baseline(in_halves(True, True), halves={**HALVES, "T/0": {*Half}.difference({HALVES["T/0"]}).pop()})
+    assert compare(plain, known, half=Half.TUNE) == compare(known, plain, half=Half.TUNE)
+    with pytest.raises(UsageError, match="no halves: evaluate them again"):
+        compare(plain, plain, half=Half.TUNE)
+    with pytest.raises(UsageError, match="'T/0' is in different halves: evaluate both with the same tiers"):
+        compare(known, other, half=Half.TUNE)
+    assert compare(known, other).tasks == 12
+
+
+def test_command_compares_one_half_and_says_so(tmp_path: Path) -> None:
+    before = write_run(tmp_path / "before", in_halves(True, True), tiers=TIERS)
+    after = write_run(tmp_path / "after", in_halves(False, True), tiers=TIERS)
+    ran = CliRunner().invoke(main, ["compare", str(before), str(after), "--half", "held-back"])
+    assert "6 tasks in common (held-back half)" in ran.stdout
+    found = json.loads(
+        CliRunner().invoke(main, ["compare", str(before), str(after), "--half", "tune", "--json"]).stdout
+    )
+    assert (found["half"], found["difference"]["value"]) == ("tune", -1.0)
+    (written,) = load_baselines(before)
+    write_baseline([written], tmp_path / "baseline.json")
+    again = CliRunner().invoke(
+        main, ["compare", str(tmp_path / "baseline.json"), str(after), "--half", "tune", "--json"]
+    )
+    assert json.loads(again.stdout)["difference"] == found["difference"]
+
+
+def test_runs_of_other_tiers_are_said_to_differ(tmp_path: Path) -> None:
+    before = write_run(tmp_path / "before", in_halves(True, True), tiers=TIERS)
+    after = write_run(tmp_path / "after", in_halves(True, True), tiers=TIERS, tiers_digest="f" * 64)
+    (found,) = compare_runs(before, after)
+    assert found.differing == (f"tiers_digest None and '{'f' * 64}'",)

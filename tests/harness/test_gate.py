@@ -15,6 +15,7 @@ from made_runs import baseline, tasks, write_run
 from harness.cli import main
 from harness.errors import UsageError
 from harness.gate import GateOutcome, GateRules, gate
+from harness.half import Half, halves
 from harness.runs import Baseline, load_baselines, write_baseline
 
 WHOLE = baseline(tasks(100))
@@ -288,3 +289,52 @@ def test_a_malformed_minimum_is_refused(files: Path, bad: str) -> None:
 def test_options_out_of_range_are_refused(files: Path, words: list[str]) -> None:
     ran = invoke(files / "good", "--baseline", files / "good", *words)
     assert ran.exit_code == 2 or isinstance(ran.exception, UsageError)
+
+
+# One half
+
+TIERS = {f"T/{n}": "easy" for n in range(100)}
+HALVES = halves(TIERS)
+
+
+def losing(half: Half) -> dict[str, list[bool]]:
+    return {task: [HALVES[task] is not half] for task in TIERS}
+
+
+@pytest.mark.parametrize("half", list(Half))
+def test_a_drop_in_the_other_half_does_not_count(tmp_path: Path, half: Half) -> None:
+    before = write_run(tmp_path / "before", tasks(100), tiers=TIERS)
+    option = half.replace("_", "-")
+    for lost in Half:
+        after = write_run(tmp_path / lost, losing(lost), tiers=TIERS)
+        words = [str(after), "--baseline", str(before), "--half", option, "--tier-max-drop", "1", "--json"]
+        ran = CliRunner().invoke(main, ["gate", *words])
+        found = json.loads(ran.stdout)
+        assert ran.exit_code == (1 if lost is half else 0)
+        assert found["rules"]["half"] == half
+        subjects = [one["subject"] for one in found["findings"]]
+        assert subjects == [f"toy, {option} half", f"toy, {option} half, tier easy"]
+        assert found["findings"][0]["comparison"]["tasks"] == 50
+        assert found["findings"][0]["comparison"]["half"] == half
+
+
+def test_a_least_value_is_asked_of_the_half_alone() -> None:
+    run = baseline(losing(Half.TUNE), halves=HALVES)
+    for half, outcome in ((Half.TUNE, GateOutcome.REGRESSED), (Half.HELD_BACK, GateOutcome.PASSED)):
+        found = gate([run], [run], GateRules(minimum={"pass@1": 0.9}, half=half))
+        assert found.outcome is outcome
+        assert found.findings[0].subject == f"toy, {half.replace('_', '-')} half, pass@1 at least 90.0%"
+
+
+def test_a_half_does_not_make_a_run_valid_that_is_not() -> None:
+    whole = baseline(tasks(100), halves=HALVES)
+    held_back = [task for task in TIERS if HALVES[task] is Half.HELD_BACK]
+    part = baseline({task: [True] for task in held_back}, halves={task: HALVES[task] for task in held_back})
+    assert gate([part], [whole], GateRules(half=Half.HELD_BACK)).outcome is GateOutcome.NOT_VALID
+
+
+def test_a_sequential_gate_takes_no_half(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", tasks(10), tiers=TIERS)
+    ran = CliRunner().invoke(main, ["gate", str(run), "--baseline", str(run), "--half", "tune", "--sequential"])
+    assert isinstance(ran.exception, UsageError)
+    assert "leave it or --half out" in str(ran.exception)

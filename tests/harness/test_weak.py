@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from harness import metrics
-from harness.halves import Half, halves
+from harness.half import Half, halves
 from harness.paired import difference, interval
 from harness.scores import WeakKind, WeakRule
 from harness.weak import score_tiers, weak_text

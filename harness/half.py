@@ -20,6 +20,11 @@ class Half(StrEnum):
     HELD_BACK = "held_back"
 
 
+def half_name(half: Half) -> str:
+    """Return a half's name as it is typed and printed."""
+    return half.replace("_", "-")
+
+
 def halves(tiers: Mapping[str, str]) -> dict[str, Half]:
     """Return the half of each task, from the tiers of all tasks of a benchmark.
 
