@@ -135,20 +135,18 @@ def levels_of(difficulties: Sequence[float], thresholds: Sequence[float]) -> lis
     return [bisect_right(thresholds, difficulty) for difficulty in difficulties]
 
 
-def quantiles(difficulties: Sequence[float], levels: int = 3) -> list[float]:
-    """Return the thresholds that part examples into so many levels of like size (tertiles, quartiles, ...).
+def levels_by_rank(difficulties: Sequence[float], levels: int = 3) -> list[int]:
+    """Return each example's level when all are cut, by ascending difficulty, into so many parts of like size.
 
-    Examples of one difficulty are never parted. Raises UsageError when too many are alike for that.
+    Three parts are tertiles. Equally difficult examples may be parted, in their order. Raises UsageError for fewer
+    examples than levels.
     """
-    if levels < 1:
-        raise UsageError(f"{levels} levels: at least 1")
-    ordered = sorted(difficulties)
-    thresholds = [ordered[level * len(ordered) // levels] for level in range(1, levels)]
-    if any(low >= high for low, high in pairwise([ordered[0], *thresholds])):
-        raise UsageError(
-            f"too many examples are alike for {levels} levels of like size: use thresholds, or fewer levels"
-        )
-    return thresholds
+    if not 1 <= levels <= len(difficulties):
+        raise UsageError(f"{levels} levels of {len(difficulties)} examples: at least 1 level, and an example in each")
+    found = [0] * len(difficulties)
+    for rank, example in enumerate(sorted(range(len(difficulties)), key=difficulties.__getitem__)):
+        found[example] = rank * levels // len(difficulties)
+    return found
 
 
 def plan(schedule: Schedule, graded: Graded, seed: int = 0) -> tuple[Stage, ...]:

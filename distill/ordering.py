@@ -68,8 +68,8 @@ def by_attention(model: Any, rows: Sequence[Row], pad: int, batch_size: int = BA
 
     Position t (from 1) of a head attends to the t tokens up to it with weights a_1..a_t that add up to 1; their
     variance is sum_s a_s^2 / t - 1 / t^2. Our reading of Kim & Lee (arXiv 2405.07490), "attention": they describe a
-    statistic of variance, and we found no formula. The model must have been loaded with `attn_implementation="eager"`, since others
-    keep no weights; raises UsageError otherwise.
+    statistic of variance, and we found no formula. The model must have been loaded with
+    `attn_implementation="eager"`, since others keep no weights; raises UsageError otherwise.
     """
     import torch
 
