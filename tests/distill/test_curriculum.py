@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from distill.curriculum import (
     Graded,
     Schedule,
@@ -17,8 +20,6 @@ from distill.curriculum import (
     shares,
 )
 from harness import UsageError
-from hypothesis import given
-from hypothesis import strategies as st
 
 # Twelve examples, four of each level; the hardest of level 1 are 2 and 3, of level 2 they are 4 and 6.
 DIFFICULTIES = [1.0, 1.2, 1.9, 1.5, 3.9, 2.0, 3.0, 2.5, 9.0, 4.0, 5.0, 6.0]
