@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -208,7 +209,7 @@ def test_passing_over_never_goes_back_and_ends_at_the_end(examples: int, batch: 
     assert len(batches) == steps
     if examples >= batch:
         assert all(len(set(one)) == batch for one in batches)
-        assert all(before[0] <= after[0] for before, after in zip(batches, batches[1:], strict=False))
+        assert all(before[0] <= after[0] for before, after in pairwise(batches))
         assert (batches[0][0], batches[-1][-1]) == (0, examples - 1)
     else:
         assert all(set(one) == set(range(examples)) for one in batches)

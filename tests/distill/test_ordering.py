@@ -27,23 +27,21 @@ def row(*tokens: int, weights: tuple[float, ...] | None = None) -> Row:
     return Row(tokens=tokens, weights=weights)
 
 
-def counting_model(odds: float = math.e) -> Any:
-    """Return a model of four tokens that gives `odds` to the token after the last one (3 is followed by 0), 1 to others."""
+class Counting(torch.nn.Module):  # type: ignore[misc]
+    """A model of four tokens that gives `odds` to the next number (0 after 3), and 1 to the others."""
 
-    class Counting(torch.nn.Module):  # type: ignore[misc, name-defined]
-        device = torch.device("cpu")
-        seen: list[Any] = []
-        was_training: list[bool] = []
+    def __init__(self, odds: float = math.e) -> None:
+        super().__init__()
+        self.device = torch.device("cpu")
+        self.odds = odds
+        self.seen: list[Any] = []
+        self.was_training: list[bool] = []
 
-        def forward(self, input_ids: Any, attention_mask: Any, use_cache: bool) -> Any:
-            self.seen.append(input_ids.shape)
-            self.was_training.append(self.training)
-            follower = torch.nn.functional.one_hot((input_ids + 1) % 4, 4)
-            return SimpleNamespace(logits=math.log(odds) * follower.float())
-
-    model = Counting()
-    model.seen, model.was_training = [], []
-    return model
+    def forward(self, input_ids: Any, attention_mask: Any, use_cache: bool) -> Any:
+        self.seen.append(input_ids.shape)
+        self.was_training.append(self.training)
+        follower = torch.nn.functional.one_hot((input_ids + 1) % 4, 4)
+        return SimpleNamespace(logits=math.log(self.odds) * follower.float())
 
 
 def test_the_metric_is_the_harnesss() -> None:
@@ -73,13 +71,13 @@ def test_loss_is_the_mean_over_the_tokens_that_count() -> None:
         row(1),
     ]
     expected = [right, (wrong + right) / 2, wrong, 0.0, 0.0]
-    assert ordering.by_loss(counting_model(), rows, PAD, batch_size=2) == pytest.approx(expected, abs=1e-6)
+    assert ordering.by_loss(Counting(), rows, PAD, batch_size=2) == pytest.approx(expected, abs=1e-6)
 
 
 def test_an_example_counts_as_failed_by_the_models_that_would_not_write_its_answer() -> None:
     rows, answers = [row(0, 1, 2, 3), row(3, 1, 2, 3), row(0, 1, 2, 0), row(2, 3)], [2, 2, 2, 1]
-    up = counting_model()
-    down = counting_model(0.1)  # the token after the last one is the unlikeliest
+    up = Counting()
+    down = Counting(0.1)  # the token after the last one is the unlikeliest
     assert ordering.by_models([up], rows, answers, PAD, batch_size=3) == [0.0, 0.0, 1.0, 0.0]
     assert ordering.by_models([up, down], rows, answers, PAD) == [0.5, 0.5, 1.0, 0.5]
 
@@ -89,11 +87,11 @@ def test_an_example_counts_as_failed_by_the_models_that_would_not_write_its_answ
 )
 def test_answers_and_models_must_fit(models: int, answers: list[int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        ordering.by_models([counting_model()] * models, [row(1, 2)], answers, PAD)
+        ordering.by_models([Counting()] * models, [row(1, 2)], answers, PAD)
 
 
 def test_rows_of_like_length_share_a_batch_and_the_model_is_left_as_it_was() -> None:
-    model = counting_model()
+    model = Counting()
     model.train()
     ordering.by_loss(model, [row(*[1] * length) for length in (9, 2, 8, 3)], PAD, batch_size=2)
     assert model.seen == [(2, 3), (2, 9)]
