@@ -80,6 +80,44 @@ def run(
     print_decisions(run_loop(loop, out, machine))
 
 
+@distill.command()
+@click.option("--schedule", help="Arms, joined by commas: STRATEGY[:DIFFICULTY][:easy-first].  [default: the recipe's]")
+@click.option("--seeds", type=click.IntRange(1), help="How many seeds.  [default: the recipe's]")
+@click.option("--recipe", help="An experiment that is shipped: cpu, paper, smoke.  [default: cpu]")
+@click.option("--config", type=click.Path(path_type=Path), help="An experiment of your own (YAML).")
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("curriculum"),
+    show_default="curriculum",
+    help="The experiment's folder.",
+)
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Arms at a time, a thread each.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def curriculum(
+    schedule: str | None,
+    seeds: int | None,
+    recipe: str | None,
+    config: Path | None,
+    out: Path,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Train the same model on TinyPy by several schedules and seeds, and report what the order changed.
+
+    Strategies: random, random-restarts, sequential, incremental, hybrid, interleaved, blocked, ordered. Difficulties:
+    metric (the default), length, loss, attention, models. Killed and started again it goes on; finished arms stay, so
+    more schedules and seeds can be added later.
+    """
+    from distill.experiment import chosen_experiment, run_experiment
+    from distill.experiment_report import write_report
+
+    asked = chosen_experiment(recipe, config, schedule, seeds)
+    run_experiment(asked, out, jobs)
+    click.echo(write_report(asked, out, as_json).rstrip())
+
+
 def print_decisions(decisions: Sequence[Decision]) -> None:
     """Print what became of each round, with the held-back halves before and after."""
     for decision in decisions:
