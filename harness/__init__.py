@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from harness.measured_tiers import Rating, tiers_from_ratings, tiers_from_runs
     from harness.models.checkpoint import digest_of, find_checkpoint
     from harness.models.loading import load_weights
+    from harness.models.seam import Completion, GenerationSettings, Model, Prompt
     from harness.paired import Difference
     from harness.progress import BarProgress, NoProgress, PlainProgress, Progress, progress_for
     from harness.protocols import rules_for
     from harness.runs import Baseline, Run, find_runs, load_run
     from harness.scores import HalfScore, TierKind, TierScore, TierSource, WeakKind, WeakRule
-    from harness.sources import Decoding, ModelOptions
+    from harness.sources import Decoding, ModelOptions, open_model
     from harness.tier_files import read_ratings, read_tiers, write_tiers
     from harness.tiers import TaskTier, Tiers, static_tiers
     from harness.tinypy import Example as TinyPyExample
@@ -49,6 +50,7 @@ __all__ = [
     "Benchmark",
     "CheckTests",
     "Comparison",
+    "Completion",
     "Decoding",
     "Difference",
     "Difficulty",
@@ -57,18 +59,21 @@ __all__ = [
     "GateOutcome",
     "GateResult",
     "GateRules",
+    "GenerationSettings",
     "Half",
     "HalfScore",
     "HarnessError",
     "Leak",
     "MeasurementInvalid",
     "MissingDependency",
+    "Model",
     "ModelOptions",
     "ModelUnavailable",
     "NoProgress",
     "Outcome",
     "PlainProgress",
     "Progress",
+    "Prompt",
     "Rating",
     "Report",
     "Run",
@@ -103,6 +108,7 @@ __all__ = [
     "load_run",
     "load_weights",
     "measure",
+    "open_model",
     "progress_for",
     "read_ratings",
     "read_tiers",
@@ -119,6 +125,7 @@ _LATER = {
     "BarProgress": "harness.progress",
     "Baseline": "harness.runs",
     "Comparison": "harness.compare",
+    "Completion": "harness.models.seam",
     "Decoding": "harness.sources",
     "Difference": "harness.paired",
     "Difficulty": "harness.difficulty",
@@ -126,13 +133,16 @@ _LATER = {
     "GateOutcome": "harness.gate",
     "GateResult": "harness.gate",
     "GateRules": "harness.gate",
+    "GenerationSettings": "harness.models.seam",
     "Half": "harness.half",
     "HalfScore": "harness.scores",
     "Leak": "harness.benchmarks.ladder.contamination",
+    "Model": "harness.models.seam",
     "ModelOptions": "harness.sources",
     "NoProgress": "harness.progress",
     "PlainProgress": "harness.progress",
     "Progress": "harness.progress",
+    "Prompt": "harness.models.seam",
     "Rating": "harness.measured_tiers",
     "Run": "harness.runs",
     "TaskTier": "harness.tiers",
@@ -160,6 +170,7 @@ _LATER = {
     "load_run": "harness.runs",
     "load_weights": "harness.models.loading",
     "measure": "harness.difficulty",
+    "open_model": "harness.sources",
     "progress_for": "harness.progress",
     "read_ratings": "harness.tier_files",
     "read_tiers": "harness.tier_files",

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.models.reference import ReferenceModel
@@ -14,6 +15,9 @@ from harness.protocols import Rules, family_of, rules_for
 from harness.records import Benchmark, Sample, StopReason, Task
 from harness.samples import read_samples
 from harness.tokens import TokenScore, scored_text
+
+if TYPE_CHECKING:
+    from harness.models.local import LocalModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,21 +121,36 @@ def _one_each(decoding: Decoding) -> Decoding:
     return replace(decoding, n_samples=1, temperature=0.0)
 
 
-def _from_checkpoint(
-    name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, options: ModelOptions
-) -> Source:
+def open_model(name: str, options: ModelOptions | None = None) -> Model:
+    """Return the model that `--model` would take: a checkpoint folder or an id on the hub.
+
+    For callers with prompts of their own; those of a benchmark's tasks are `open_source`'s. Raises UsageError for
+    `canonical`, which answers tasks alone, and ModelUnavailable for what cannot be fetched or loaded.
+    """
+    if name == "canonical":
+        raise UsageError("canonical knows the solutions of a benchmark and answers no other prompt: name a model")
+    return _load(name, options or ModelOptions())
+
+
+def _load(name: str, options: ModelOptions) -> LocalModel:
     if options.backend != "hf":
         raise UsageError(f"no backend {options.backend!r}: hf")
-    rules = rules_for(decoding.protocol, benchmark.name)  # known before a model is loaded
     from harness.models.local import LocalModel
 
-    loaded = LocalModel.load(
+    return LocalModel.load(
         name,
         dtype=options.dtype,
         device=options.device,
         trust_remote_code=options.trust_remote_code,
         revision=options.revision,
     )
+
+
+def _from_checkpoint(
+    name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, options: ModelOptions
+) -> Source:
+    rules = rules_for(decoding.protocol, benchmark.name)  # known before a model is loaded
+    loaded = _load(name, options)
     source = _from_model(loaded, benchmark, tasks, decoding, (rules.name, "hf"))
     runtime = {
         "dtype": loaded.runtime.dtype,
