@@ -203,8 +203,7 @@ def _run_all(arms: Sequence[Arm], out: Path, jobs: int, total: int) -> None:
                 )
                 running[arm] = _start(arm, out)
             for arm in [arm for arm, process in running.items() if process.poll() is not None]:
-                code = running.pop(arm).returncode
-                if code:
+                if code := _ended(running.pop(arm)):
                     raise _failure(arm, code)
                 done += 1
                 seconds = time.monotonic() - started
@@ -214,13 +213,18 @@ def _run_all(arms: Sequence[Arm], out: Path, jobs: int, total: int) -> None:
     finally:
         for process in running.values():
             process.kill()
-            process.wait()
+            _ended(process)
 
 
 def _start(arm: Arm, out: Path) -> subprocess.Popen[bytes]:
     """Start an arm's process. It ends by itself when the pipe to it is closed: when this process is gone."""
     command = [sys.executable, "-m", "distill.experiment_arm", str(out), arm.name, str(arm.seed)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=_STANDARD_ERROR)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    process.communicate()  # closes the pipe to it
+    return process.returncode
 
 
 def _failure(arm: Arm, code: int) -> Exception:
