@@ -76,11 +76,16 @@ class Run:
     report: Report
 
     def verdicts(self, half: Half | None = None) -> Iterator[Verdict]:
-        """Yield the verdicts, of one half if one is named. Raises UsageError for a line that is not one."""
+        """Yield the verdicts, of one half if one is named.
+
+        Raises UsageError for a line that is not one, and for a half of a run without tiers.
+        """
         verdicts = read_lines(self.folder / VERDICTS, Verdict)
         if half is None:
             return verdicts
         sides = self.halves()
+        if not sides:
+            raise UsageError(f"{self.folder} knows no tiers of its tasks, so it has no halves: evaluate it again")
         return (verdict for verdict in verdicts if sides.get(verdict.task_id) is half)
 
     def halves(self) -> dict[str, Half]:

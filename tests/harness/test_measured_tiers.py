@@ -473,6 +473,13 @@ def test_a_run_gives_the_verdicts_of_one_half(tmp_path: Path) -> None:
     assert run.report.tune.tasks == 4
 
 
+def test_a_run_without_tiers_has_no_half_to_give(tmp_path: Path) -> None:
+    run = load_run(write_run(tmp_path, passes([1, 2])))
+    assert len(list(run.verdicts())) == 20
+    with pytest.raises(UsageError, match="knows no tiers of its tasks, so it has no halves"):
+        run.verdicts(Half.TUNE)
+
+
 def test_a_run_from_before_halves_is_still_read(tmp_path: Path) -> None:
     run = write_run(tmp_path, passes([1] * 9), tiers={f"T/{n}": "easy" for n in range(9)})
     config, report = json.loads((run / "run.json").read_text()), json.loads((run / "report.json").read_text())
