@@ -10,7 +10,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -20,10 +20,10 @@ from typing import Any
 import msgspec
 
 from distill.curriculum import Stage, draws
+from distill.objective import Example, Objective, measures_of, trainer_class
 from harness import UsageError
 
 SCHEDULES = ("linear", "cosine", "constant", "paper")
-_PAPER_MILESTONES = (0.7, 0.8, 0.9)  # of a stage's steps, each times 0.1: arXiv 2407.10194's code
 _SAY_SECONDS = 10.0
 
 
@@ -64,42 +64,60 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What was noted at a step, counted over all stages: means over the steps since the note before."""
+
+    step: int
+    loss: float
+    measures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainResult:
-    """What training took. `tokens` without padding; `losses` are means over the steps between two notes of it."""
+    """What training took. `tokens` without padding; `losses` are those of the notes."""
 
     steps: int
     tokens: int
     seconds: float
     losses: tuple[float, ...]
+    notes: tuple[Note, ...] = ()
 
 
 def train(
     model: Any,
-    rows: Sequence[Row],
+    rows: Sequence[Example],
     stages: Sequence[Stage],
     settings: TrainSettings,
     pad: int,
     folder: Path | None = None,
+    objective: Objective | None = None,
 ) -> TrainResult:
     """Train a causal language model in place, stage by stage, on its device.
 
-    `pad` is the token to fill up a batch with. The loss is the mean cross-entropy of the next token (nats) over a
-    batch, weighted by `Row.weights`. Raises UsageError when there is nothing to train on.
+    `pad` is the token to fill up a batch with. Without an objective, the loss is the mean cross-entropy of the next
+    token (nats) over a batch, weighted by `Row.weights`. Raises UsageError when there is nothing to train on.
     """
     if not rows or not any(len(row.tokens) > 1 for row in rows):
         raise UsageError("nothing to train on: no row has two tokens")
     started = time.monotonic()
-    losses: list[float] = []
-    tokens = 0
+    minimised: Objective = objective or Supervised()
+    notes: list[Note] = []
+    tokens = before = 0
     for number, (stage, steps) in enumerate(zip(stages, steps_of(stages, settings.steps), strict=True)):
         if not steps:
             continue
         examples = _examples(rows, stage, settings, steps, settings.seed + number)
-        tokens += sum(len(row.tokens) for row in examples)
+        tokens += sum(map(minimised.tokens_seen, examples))
         place = folder / f"stage-{number:02}" if folder else None
-        losses += _train_stage(model, examples, settings, steps, pad, place)
+        for note in _train_stage(model, examples, settings, steps, pad, place, minimised):
+            notes.append(Note(step=before + int(note["step"]), loss=note["loss"], measures=measures_of(note)))
+        before += steps
     return TrainResult(
-        steps=settings.steps, tokens=tokens, seconds=round(time.monotonic() - started, 3), losses=tuple(losses)
+        steps=settings.steps,
+        tokens=tokens,
+        seconds=round(time.monotonic() - started, 3),
+        losses=tuple(note.loss for note in notes),
+        notes=tuple(notes),
     )
 
 
@@ -114,14 +132,19 @@ def steps_of(stages: Sequence[Stage], steps: int) -> list[int]:
     return [after - before for before, after in pairwise(bounds)]
 
 
-def _examples(rows: Sequence[Row], stage: Stage, settings: TrainSettings, steps: int, seed: int) -> list[Row]:
+def _examples(
+    rows: Sequence[Example], stage: Stage, settings: TrainSettings, steps: int, seed: int
+) -> Sequence[Example]:
     """Return what the optimizer sees in this stage, in order: `steps` batches."""
     if settings.window is None:
         lengths = [len(row.tokens) for row in rows]
         return [rows[index] for index in draws(stage, lengths, settings.batch_size, steps, seed)]
     if not stage.shuffled:
         raise UsageError(f"stage {stage.name} has an order, and random windows have none: leave the window out")
-    return _windows([rows[index] for index in stage.examples], settings.window, steps * settings.batch_size, seed)
+    chosen = [row for index in stage.examples if isinstance(row := rows[index], Row)]
+    if len(chosen) < len(stage.examples):
+        raise UsageError("random windows are cut from plain rows: leave the window out")
+    return _windows(chosen, settings.window, steps * settings.batch_size, seed)
 
 
 def _windows(rows: Sequence[Row], width: int, count: int, seed: int) -> list[Row]:
@@ -138,9 +161,15 @@ def _windows(rows: Sequence[Row], width: int, count: int, seed: int) -> list[Row
 
 
 def _train_stage(
-    model: Any, examples: Sequence[Row], settings: TrainSettings, steps: int, pad: int, folder: Path | None
-) -> list[float]:
-    """Train one stage and return the losses noted on the way."""
+    model: Any,
+    examples: Sequence[Example],
+    settings: TrainSettings,
+    steps: int,
+    pad: int,
+    folder: Path | None,
+    objective: Objective,
+) -> list[dict[str, float]]:
+    """Train one stage and return what was logged on the way, a note for each loss."""
     from transformers import PrinterCallback, TrainingArguments
     from transformers.trainer_utils import get_last_checkpoint
     from transformers.utils import logging
@@ -172,24 +201,25 @@ def _train_stage(
             dataloader_pin_memory=model.device.type != "cpu",
         )
         follower = _follower(steps)
-        trainer = _trainer_class(settings.lr_schedule)(
+        trainer = trainer_class(settings.lr_schedule, objective)(
             model=model,
             args=arguments,
             train_dataset=list(examples),
-            data_collator=partial(collate, pad=pad),
+            data_collator=partial(objective.collate, pad=pad),
             callbacks=[follower],
         )
         trainer.remove_callback(PrinterCallback)
         last = get_last_checkpoint(str(folder)) if folder and folder.is_dir() else None
+        objective.measures()  # what a stage before has left over
         trainer.train(resume_from_checkpoint=last)
-        return [note["loss"] for note in trainer.state.log_history if "loss" in note]
+        return [note for note in trainer.state.log_history if "loss" in note]
 
 
 _HF_SCHEDULES = {
     "linear": "linear",
     "cosine": "cosine",
     "constant": "constant_with_warmup",
-    "paper": "constant_with_warmup",  # replaced: see `_trainer_class`
+    "paper": "constant_with_warmup",  # replaced: see `trainer_class`
 }
 
 
@@ -221,29 +251,22 @@ def weighted_loss(logits: Any, tokens: Any, weights: Any) -> Any:
     return (each * counted).sum() / counted.sum().clamp(min=torch.finfo(counted.dtype).tiny)
 
 
-def _trainer_class(lr_schedule: str) -> Callable[..., Any]:
-    """Return the Trainer with our loss and, for `paper`, its schedule (transformers has no steps down)."""
-    import torch
-    from transformers import Trainer
+class Supervised:
+    """The objective of plain rows: the mean cross-entropy of their tokens, each as much as its weight says."""
 
-    class WeightedTrainer(Trainer):  # type: ignore[misc]
-        lr_scheduler: Any
+    def tokens_seen(self, example: Row) -> int:
+        return len(example.tokens)
 
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
-            weights = inputs.pop("weights")
-            outputs = model(**inputs, use_cache=False)
-            loss = weighted_loss(outputs.logits, inputs["input_ids"], weights)
-            return (loss, outputs) if return_outputs else loss
+    def collate(self, examples: Sequence[Row], pad: int) -> dict[str, Any]:
+        return collate(examples, pad)
 
-        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-            if lr_schedule != "paper":
-                return super().create_scheduler(num_training_steps, optimizer)
-            if self.lr_scheduler is None:
-                milestones = [int(share * num_training_steps) for share in _PAPER_MILESTONES]
-                self.lr_scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer or self.optimizer, milestones, 0.1)
-            return self.lr_scheduler
+    def loss(self, model: Any, batch: dict[str, Any]) -> Any:
+        tokens = batch["input_ids"]
+        outputs = model(input_ids=tokens, attention_mask=batch["attention_mask"], use_cache=False)
+        return weighted_loss(outputs.logits, tokens, batch["weights"])
 
-    return WeightedTrainer
+    def measures(self) -> dict[str, float]:
+        return {}
 
 
 def _follower(steps: int) -> Any:
@@ -264,7 +287,9 @@ def _follower(steps: int) -> Any:
             self.said = now
             rate = (state.global_step - self.first) / (now - self.started)
             left = (steps - state.global_step) / rate if rate else 0.0
-            so_far = f"{state.global_step}/{steps} steps, {rate:.1f}/s, loss {logs['loss']:.3f}"
+            noted = {"loss": logs["loss"], **measures_of(logs)}
+            values = ", ".join(f"{name} {value:.3f}" for name, value in noted.items())
+            so_far = f"{state.global_step}/{steps} steps, {rate:.1f}/s, {values}"
             print(f"training: {so_far}, {left:.0f} s left", file=sys.stderr)
 
     return Follower()
