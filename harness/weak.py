@@ -1,7 +1,8 @@
 """How each tier and each half of it fared, and whether it is weak: only when a 95 % interval says so.
 
 By the default rule a tier is weak when its interval lies wholly below the pass rate of all tasks; or below a target;
-or when the interval of its paired difference to a baseline run lies wholly below zero. A half is measured against its
+or when the interval of its paired difference to a baseline run lies wholly below zero and the exact test (McNemar's,
+or that of flipped signs) agrees, because the bootstrap of a few tasks is too narrow. A half is measured against its
 own side alone: whether a tier's tune half is weak does not depend on any held-back task. Tiers are not corrected for
 being several.
 """
@@ -13,9 +14,11 @@ from dataclasses import dataclass, field
 
 from harness import metrics
 from harness.half import Half, halves
-from harness.paired import interval
+from harness.paired import interval, p_beyond
 from harness.scores import HalfScore, TierScore, WeakKind, WeakRule
 from harness.tiers import NAMES
+
+_ONE_SIDED = 0.025  # the side of a 95 % interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ class _Judge:
         if self.rule.kind is WeakKind.BELOW_BASELINE:
             paired = [task for task in inside if task in self.baseline]
             before, after = [self.baseline[task] for task in paired], [self.rates[task] for task in paired]
-            weak = bool(paired) and interval(before, after)[1] < 0
+            weak = bool(paired) and interval(before, after)[1] < 0 and p_beyond(before, after, 0.0) <= _ONE_SIDED
         elif self.rule.kind is WeakKind.BELOW_TARGET and self.rule.target is not None:
             weak = estimate.high < self.rule.target
         else:

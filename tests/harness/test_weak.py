@@ -137,6 +137,16 @@ def test_below_a_baseline_the_interval_of_the_paired_difference_must_lie() -> No
     assert not any(one.weak for one in score_tiers(TIERS, ours, rule, {}).tiers)  # nothing to compare with
 
 
+def test_a_few_tasks_are_not_weak_however_narrow_their_bootstrap() -> None:
+    rule = WeakRule(kind=WeakKind.BELOW_BASELINE)
+    for tasks, weak in ((2, False), (5, False), (6, True)):  # flipping signs: 1 of 2^5 is above 2.5 %, 1 of 2^6 below
+        tiers = {f"t{n}": "easy" for n in range(tasks)}
+        ours = {task: (4, n % 2) for n, task in enumerate(tiers)}
+        before, after = [0.75] * tasks, [passed / judged for judged, passed in ours.values()]
+        assert interval(before, after)[1] < 0
+        assert score_tiers(tiers, ours, rule, dict.fromkeys(tiers, 0.75)).tiers[0].weak is weak
+
+
 def test_several_samples_a_task_are_held_against_a_baseline_by_the_bootstrap() -> None:
     rule = WeakRule(kind=WeakKind.BELOW_BASELINE)
     ours = {task: (4, n % 3 if tier == "hard" else 3) for n, (task, tier) in enumerate(TIERS.items())}
