@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from distill.checkpoints import last_checkpoint
 from distill.curriculum import Stage, draws
 from distill.objective import Example, Objective, measures_of, trainer_class
 from harness import UsageError
@@ -171,7 +172,6 @@ def _train_stage(
 ) -> list[dict[str, float]]:
     """Train one stage and return what was logged on the way, a note for each loss."""
     from transformers import PrinterCallback, TrainingArguments
-    from transformers.trainer_utils import get_last_checkpoint
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # transformers shows one for every checkpoint
@@ -209,9 +209,8 @@ def _train_stage(
             callbacks=[follower],
         )
         trainer.remove_callback(PrinterCallback)
-        last = get_last_checkpoint(str(folder)) if folder and folder.is_dir() else None
         objective.measures()  # what a stage before has left over
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder) if folder else None)
         return [note for note in trainer.state.log_history if "loss" in note]
 
 

@@ -247,7 +247,7 @@ def test_a_killed_experiment_leaves_nothing_running_and_goes_on(tmp_path: Path, 
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert not (out / "seed-1" / "hybrid" / "arm.json").exists()
-    killed.stderr.read()  # ends only when no process of the experiment holds the other end any more
+    killed.communicate()  # ends only when no process of the experiment holds the other end any more
 
     def scores(folder: Path) -> str:
         done = subprocess.run(command(*options, "--json", out=folder), capture_output=True, text=True, check=False)
