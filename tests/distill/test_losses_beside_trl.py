@@ -20,7 +20,7 @@ from distill.pairs import Contrastive, Pair, PairObjective, PairSettings, with_r
 from distill.scratch import ModelRecipe, TokenizerRecipe, build_model, make_tokenizer
 from distill.training import Row
 
-pytestmark = [pytest.mark.hf, pytest.mark.filterwarnings("ignore")]  # what TRL warns of is not ours
+pytestmark = [pytest.mark.hf, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # TRL warns, and imports slowly
 
 TEXTS = [
     {"prompt": "add a b:", "chosen": "a+b", "rejected": "a-b+0"},
