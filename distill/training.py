@@ -7,13 +7,13 @@ or count it a little. With a folder, checkpoints are kept there, and the same ca
 from __future__ import annotations
 
 import random
-import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ import msgspec
 from distill.checkpoints import last_checkpoint
 from distill.curriculum import Stage, draws
 from distill.objective import Example, Objective, measures_of, trainer_class
+from distill.progress import follower
 from harness import UsageError
 
 SCHEDULES = ("linear", "cosine", "constant", "paper")
-_SAY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,20 +145,32 @@ def _examples(
     chosen = [row for index in stage.examples if isinstance(row := rows[index], Row)]
     if len(chosen) < len(stage.examples):
         raise UsageError("random windows are cut from plain rows: leave the window out")
-    return _windows(chosen, settings.window, steps * settings.batch_size, seed)
+    return _Windows(chosen, settings.window, steps * settings.batch_size, seed)
 
 
-def _windows(rows: Sequence[Row], width: int, count: int, seed: int) -> list[Row]:
-    tokens = [token for row in rows for token in row.tokens]
-    weights = [weight for row in rows for weight in row.weights or (1.0,) * len(row.tokens)]
-    if len(tokens) < width:
-        raise UsageError(f"all rows together have {len(tokens)} tokens: fewer than one window of {width}")
-    chance = random.Random(seed)
-    starts = (chance.randrange(len(tokens) - width + 1) for _ in range(count))
-    return [
-        Row(tokens=tuple(tokens[start : start + width]), weights=tuple(weights[start : start + width]))
-        for start in starts
-    ]
+class _Windows(Sequence[Row]):
+    """Random windows of the stream of all rows, each cut when it is asked for: the paper's 8 million fill no memory."""
+
+    def __init__(self, rows: Sequence[Row], width: int, count: int, seed: int) -> None:
+        self._width = width
+        self._tokens = array("l", chain.from_iterable(row.tokens for row in rows))
+        each = (row.weights or (1.0,) * len(row.tokens) for row in rows)
+        self._weights = array("f", chain.from_iterable(each)) if any(row.weights for row in rows) else None
+        if (room := len(self._tokens) - width) < 0:
+            raise UsageError(f"all rows together have {len(self._tokens)} tokens: fewer than one window of {width}")
+        chance = random.Random(seed)
+        self._starts = array("l", (chance.randrange(room + 1) for _ in range(count)))
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, place: Any) -> Any:
+        start = self._starts[place]
+        within = slice(start, start + self._width)
+        return Row(
+            tokens=tuple(self._tokens[within]),
+            weights=None if self._weights is None else tuple(self._weights[within]),
+        )
 
 
 def _train_stage(
@@ -200,13 +212,12 @@ def _train_stage(
             use_cpu=model.device.type == "cpu",
             dataloader_pin_memory=model.device.type != "cpu",
         )
-        follower = _follower(steps)
         trainer = trainer_class(settings.lr_schedule, objective)(
             model=model,
             args=arguments,
-            train_dataset=list(examples),
+            train_dataset=examples,
             data_collator=partial(objective.collate, pad=pad),
-            callbacks=[follower],
+            callbacks=[follower(steps)],
         )
         trainer.remove_callback(PrinterCallback)
         objective.measures()  # what a stage before has left over
@@ -266,29 +277,3 @@ class Supervised:
 
     def measures(self) -> dict[str, float]:
         return {}
-
-
-def _follower(steps: int) -> Any:
-    """Return a callback that says on standard error how far training is."""
-    from transformers import TrainerCallback
-
-    class Follower(TrainerCallback):  # type: ignore[misc]
-        started = said = 0.0
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.started = self.said = time.monotonic()
-            self.first = state.global_step
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            now = time.monotonic()
-            if "loss" not in (logs or {}) or now - self.said < _SAY_SECONDS:
-                return
-            self.said = now
-            rate = (state.global_step - self.first) / (now - self.started)
-            left = (steps - state.global_step) / rate if rate else 0.0
-            noted = {"loss": logs["loss"], **measures_of(logs)}
-            values = ", ".join(f"{name} {value:.3f}" for name, value in noted.items())
-            so_far = f"{state.global_step}/{steps} steps, {rate:.1f}/s, {values}"
-            print(f"training: {so_far}, {left:.0f} s left", file=sys.stderr)
-
-    return Follower()

@@ -21,7 +21,7 @@ import torch
 from distill.curriculum import Stage
 from distill.rows import rows_of, text_rows
 from distill.scratch import ModelRecipe, TokenizerRecipe, build_model, make_tokenizer, save
-from distill.training import Row, TrainSettings, collate, steps_of, train, weighted_loss
+from distill.training import Row, TrainSettings, _Windows, collate, steps_of, train, weighted_loss
 from harness import UsageError
 
 pytestmark = pytest.mark.hf
@@ -153,6 +153,12 @@ def test_windows_are_cut_from_the_stream_of_the_stage() -> None:
     settings = TrainSettings(steps=3, batch_size=2, window=5)
     result = train(model, rows, (stage(len(rows)),), settings, 0)
     assert result.tokens == 3 * 2 * 5
+    stream = [token for row in rows for token in row.tokens]
+    windows = _Windows(rows, 5, 50, seed=0)
+    assert {window.tokens for window in windows} == {tuple(stream[at : at + 5]) for at in range(len(stream) - 4)}
+    assert windows[0].weights is None
+    weighted = [Row(tokens=(7, 8), weights=(0.5, 1.0)), Row(tokens=(9,))]
+    assert [window.weights for window in _Windows(weighted, 3, 1, seed=0)] == [(0.5, 1.0, 1.0)]
     with pytest.raises(UsageError, match="fewer than one window"):
         train(model, rows, (stage(len(rows)),), TrainSettings(steps=1, window=500), 0)
     with pytest.raises(UsageError, match="has an order"):
@@ -196,7 +202,7 @@ import distill.training as training
 
 tokenizer, model = here.small()
 rows = here.text_rows(tokenizer, here.TEXTS * 4)
-follower = training._follower
+follower = training.follower
 
 def dying(steps):
     made = follower(steps)
@@ -206,7 +212,7 @@ def dying(steps):
                 os.kill(os.getpid(), signal.SIGKILL)
     return Dying()
 
-training._follower = dying
+training.follower = dying
 stages = (here.stage(len(rows), 0.25), here.stage(len(rows), 0.75))
 training.train(model, rows, stages, here.RESUMED, 0, Path({folder!r}))
 """
