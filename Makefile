@@ -8,6 +8,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 MADE := $(VENV)/.made
 CORE := $(VENV)/.core
+DEMO := $(VENV)/.demo
 DEV := $(VENV)/.dev
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -22,7 +23,7 @@ help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | \
 		while IFS='|' read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
 
-demo: $(CORE) ## evaluate HumanEval's own solutions, then broken ones, and show why they fail (a minute)
+demo: $(DEMO) ## evaluate a small model, retrain it where it is weak, evaluate, gate, leaderboard (minutes, no GPU)
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
 
 test: $(DEV) ## run every test
@@ -60,6 +61,10 @@ $(CORE): pyproject.toml $(MADE)
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(DEV): pyproject.toml constraints.txt $(MADE)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[distill,dev]'
+$(DEMO): pyproject.toml constraints.txt $(MADE)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[distill,leaderboard]'
 	@touch $@ $(CORE)
+
+$(DEV): pyproject.toml constraints.txt $(MADE)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[distill,leaderboard,dev]'
+	@touch $@ $(CORE) $(DEMO)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from distill.decontaminate_command import decontaminate
+
 if TYPE_CHECKING:
     from distill.keep import Decision
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 @click.group()
 def distill() -> None:
     """Train a student on what an evaluation shows it to lack, and keep it only when it is better."""
+
+
+distill.add_command(decontaminate)
 
 
 @distill.command()
@@ -129,3 +134,25 @@ def print_decisions(decisions: Sequence[Decision]) -> None:
                 f" ({100 * change.difference.value:+.1f} points, 95 % {bounds})"
             )
     click.echo(f"student: {decisions[-1].student}")
+
+
+@distill.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def status(out: Path, as_json: bool) -> None:
+    """Say where each round of a loop stands, and what its stages cost."""
+    import msgspec
+
+    from distill.loop import status_of
+
+    rounds = status_of(out)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(rounds)).decode())
+        return
+    for one in rounds:
+        decision = one.decision
+        said = "not finished" if decision is None else f"{'kept' if decision.kept else 'not kept'}: {decision.reason}"
+        click.echo(f"round {one.round}: {said}")
+        for stage in one.stages:
+            counted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in stage.counts.items())
+            click.echo(f"  {stage.stage:10} {stage.seconds:8.1f} s  {counted}")

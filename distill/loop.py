@@ -77,25 +77,22 @@ class Journal:
         self.folder = folder
 
     def done(self) -> dict[str, StageDone]:
-        """Return the finished stages by name; a line that a killed process left unfinished counts as none."""
+        """Return the finished stages by name, in their order."""
         path = self.folder / STAGES
-        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
-        stages = (msgspec.json.decode(line, type=StageDone) for line in lines if line)
+        lines = path.read_bytes().splitlines() if path.is_file() else []
+        stages = (msgspec.json.decode(line, type=StageDone) for line in lines)
         return {stage.stage: stage for stage in stages}
 
     def once(self, stage: str, work: Callable[[], dict[str, int]]) -> None:
         """Do a stage's work unless it is done; `work` returns what it counted."""
-        if stage in self.done():
+        done = self.done()
+        if stage in done:
             return
         started = time.monotonic()
         counts = work()
         record = StageDone(stage=stage, seconds=round(time.monotonic() - started, 3), counts=counts)
-        with (self.folder / STAGES).open("ab") as out:
-            out.write(b"\n" * self._is_torn() + msgspec.json.encode(record) + b"\n")
-
-    def _is_torn(self) -> bool:
-        path = self.folder / STAGES
-        return path.is_file() and not path.read_bytes().endswith((b"\n", b""))
+        lines = [msgspec.json.encode(one) + b"\n" for one in (*done.values(), record)]
+        _write_whole(self.folder / STAGES, b"".join(lines))
 
 
 def run_loop(config: LoopConfig, out: Path, machine: Machine) -> list[Decision]:
@@ -121,6 +118,30 @@ def run_loop(config: LoopConfig, out: Path, machine: Machine) -> list[Decision]:
         if not decision.weak:
             break
     return decisions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundStatus:
+    """Where a round stands: its finished stages in order, and its decision (None: not yet)."""
+
+    round: int
+    stages: tuple[StageDone, ...]
+    decision: Decision | None
+
+
+def status_of(out: Path) -> list[RoundStatus]:
+    """Return where the rounds of a loop stand. Raises UsageError when the folder holds none."""
+    if not (out / CONFIG).is_file():
+        raise UsageError(f"{out} holds no loop: `harness distill run` starts one with --out")
+    folders = sorted(path for path in (out / "rounds").glob("*") if path.name.isdigit())
+    return [
+        RoundStatus(
+            round=int(folder.name),
+            stages=tuple(Journal(folder).done().values()),
+            decision=read_decision(folder),
+        )
+        for folder in folders
+    ]
 
 
 def read_decision(folder: Path) -> Decision | None:

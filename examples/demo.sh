@@ -1,6 +1,7 @@
 #!/bin/sh
-# The product in three commands: grade what is right, grade what is broken, look at why. Takes less than a minute.
-#   OUT=some/folder sh examples/demo.sh     to say where the run folders go; the same OUT again resumes
+# The product, end to end, on models that come with it: evaluate, retrain for the weak tiers, evaluate again, gate, show.
+# Minutes on two cores, no GPU.
+#   OUT=some/folder sh examples/demo.sh     to say where everything goes; the same OUT again resumes
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,13 +18,19 @@ run() {
     "$@"
 }
 
-heading "1. HumanEval's own solutions: every one must pass"
-run harness eval --model canonical --tasks humaneval --sandbox auto --out "$OUT/canonical"
+heading "1. A student of a million parameters on the ladder, 240 tasks in four tiers: where is it weak?"
+run harness eval --model demo:student --tasks ladder --batch-size 64 --out "$OUT/student"
 
-heading "2. Six completions, five of them broken, one of those by leaving with exit code 0"
-run harness eval --samples examples/broken_samples.jsonl --tasks humaneval --partial --sandbox auto --out "$OUT/broken"
+heading "2. One round: the teacher answers training questions of the weak tiers, the student learns the right answers"
+run harness distill run --recipe demo --out "$OUT/loop"
 
-heading "3. Why they failed"
-run harness show "$OUT/broken"
+heading "3. The new student on the whole ladder"
+run harness show "$OUT/loop/rounds/01/candidate" --failures 1
 
-heading "The run folders are in $OUT"
+heading "4. The gate: is it worse anywhere?"
+run harness gate "$OUT/loop/rounds/01/candidate" --baseline "$OUT/student" --tier-max-drop 10
+
+heading "5. The leaderboard"
+run harness leaderboard "$OUT/student" "$OUT/loop/rounds/01/candidate" --out "$OUT/leaderboard" --title "Demo"
+
+heading "Everything is in $OUT; open $OUT/leaderboard/index.html"

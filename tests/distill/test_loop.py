@@ -1,0 +1,293 @@
+"""The loop with the embedded models on a few of the ladder's tasks: what it trains on, what it decides, and kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure and no reason to skip
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+import msgspec
+from click.testing import CliRunner
+
+from distill.command import distill
+from distill.keep import Decision, KeepRule, decide
+from distill.lessons import LeakageError, Lesson, read_lessons, write_lessons
+from distill.loop import CONFIG, Journal, LoopConfig, Machine, read_decision, run_loop, status_of
+from distill.questions import QuestionsConfig, choose, write_tasks
+from distill.round import flagged
+from harness import NoProgress, UsageError, find_leaks, load_benchmark, load_run
+from harness.benchmarks.ladder.rungs import SHIPPED
+
+pytestmark = pytest.mark.hf
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def few_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of 20 easy and 20 expert tasks of the ladder, with their tiers."""
+    rows = [json.loads(line) for line in SHIPPED.read_text(encoding="ascii").splitlines()]
+    chosen = [row for tier in ("easy", "expert") for row in [one for one in rows if one["tier"] == tier][:20]]
+    path = tmp_path_factory.mktemp("tasks") / "few.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in chosen), encoding="ascii")
+    return path
+
+
+def config(tasks: Path, **changes: object) -> LoopConfig:
+    plain = {
+        "student": "demo:student",
+        "teacher": {"model": "demo:teacher"},
+        "tasks": str(tasks),
+        "questions": {"source": "ladder", "count": 24, "replay": 0.25},
+        "training": {"steps": 6, "batch_size": 4, "learning_rate": 1e-4, "save_steps": 2},
+        "weak_below": 0.6,
+        **changes,
+    }
+    return msgspec.convert(plain, LoopConfig)
+
+
+def machine(said: list[str] | None = None) -> Machine:
+    return Machine(sandbox="auto", workers=2, progress=NoProgress, say=(said if said is not None else []).append)
+
+
+LESSON = Lesson(
+    task_id="a", sample_index=0, run="answers", split="train", tier="hard", source="t", prompt="p", completion="c"
+)
+
+
+def test_a_lesson_of_a_test_task_cannot_be_made() -> None:
+    with pytest.raises(LeakageError, match="split 'test'"):
+        Lesson(
+            task_id="a", sample_index=0, run="answers", split="test", tier="", source="t", prompt="p", completion="c"
+        )
+
+
+def test_lessons_come_back_as_they_were_written(tmp_path: Path) -> None:
+    write_lessons([LESSON], tmp_path / "l.jsonl")
+    assert list(read_lessons(tmp_path / "l.jsonl")) == [LESSON]
+    with (tmp_path / "l.jsonl").open("a") as out:
+        out.write('{"task_id": 3}\n')
+    with pytest.raises(UsageError, match="line 2"):
+        list(read_lessons(tmp_path / "l.jsonl"))
+
+
+def test_questions_are_of_the_weak_tiers_and_a_share_of_the_others(few_tasks: Path) -> None:
+    tests = load_benchmark(str(few_tasks)).tasks
+    chosen = choose(QuestionsConfig(count=40, replay=0.25), ["hard", "expert"], ["easy"], tests, seed=3)
+    tiers = [task.tier for task in chosen.tasks]
+    assert [tiers.count(tier) for tier in ("hard", "expert", "easy")] == [15, 15, 10]
+    assert len({task.task_id for task in chosen.tasks}) == 40
+    assert {task.split for task in chosen.tasks} == {"train"}
+    assert find_leaks(chosen.tasks, tests) == []
+    again = choose(QuestionsConfig(count=40, replay=0.25), ["hard", "expert"], ["easy"], tests, seed=4)
+    assert {task.prompt for task in again.tasks} != {task.prompt for task in chosen.tasks}
+
+
+def test_a_file_of_tests_is_no_source_of_questions(few_tasks: Path, tmp_path: Path) -> None:
+    tests = load_benchmark(str(few_tasks)).tasks
+    with pytest.raises(LeakageError, match="not marked as a task to train on"):
+        choose(QuestionsConfig(source=str(few_tasks), count=4), ["expert"], [], tests, seed=1)
+    marked = tmp_path / "marked.jsonl"
+    rows = [json.loads(line) | {"split": "train"} for line in few_tasks.read_text().splitlines()]
+    marked.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(LeakageError, match="is a task of the test set"):
+        choose(QuestionsConfig(source=str(marked), count=4), ["expert"], [], tests, seed=1)
+    renamed = [row | {"task_id": f"Mine/{place}"} for place, row in enumerate(rows)]
+    marked.write_text("".join(json.dumps(row) + "\n" for row in renamed))
+    chosen = choose(QuestionsConfig(source=str(marked), count=4), ["expert"], [], tests, seed=1)
+    assert chosen.tasks == ()  # each is a test under another name
+    assert len({leak.task_id for leak in chosen.leaks}) == 4
+    with pytest.raises(UsageError, match="no questions of the tier hard"):
+        choose(QuestionsConfig(source=str(marked), count=4), ["hard"], [], tests, seed=1)
+
+
+def test_written_questions_are_the_same_tasks_when_read(few_tasks: Path, tmp_path: Path) -> None:
+    chosen = choose(QuestionsConfig(count=6, replay=0), ["expert"], [], (), seed=1).tasks
+    write_tasks(chosen, tmp_path / "q.jsonl")
+    assert load_benchmark(str(tmp_path / "q.jsonl")).tasks == chosen
+
+
+@pytest.mark.slow
+def test_a_round_trains_on_right_answers_alone_and_decides_by_the_held_back_half(
+    few_tasks: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    (decision,) = run_loop(config(few_tasks), tmp_path / "loop", machine(said))
+    folder = tmp_path / "loop" / "rounds" / "01"
+    assert decision.weak == ("expert",)
+    assert any("weak by their tune half: expert" in text for text in said)
+
+    answers = load_run(folder / "answers")
+    right = {(one.task_id, one.sample_index) for one in answers.verdicts() if one.passed}
+    lessons = list(read_lessons(folder / "lessons.jsonl"))
+    assert {(one.task_id, one.sample_index) for one in lessons} <= right
+    assert {one.split for one in lessons} == {"train"}
+    assert {one.tier for one in lessons} == {"easy", "expert"}
+    assert {one.source for one in lessons} == {"demo:teacher"}
+
+    origin = json.loads((folder / "checkpoint" / "distill.json").read_text())
+    assert origin["parent"] == "demo:student"
+    assert origin["contamination"]["tests_digest"] == load_run(folder / "student").config.dataset_digest
+
+    before, after = load_run(folder / "student"), load_run(folder / "candidate")
+    assert (decision.kept, decision.reason, decision.changes) == decide(before, after, ["expert"], KeepRule())
+    assert {change.subject: change.tasks for change in decision.changes} == {
+        "easy": 10,
+        "expert": 10,
+        "weak tiers": 10,
+        "all": 20,
+    }
+    assert decision.student == (str(folder / "checkpoint") if decision.kept else "demo:student")
+
+    (status,) = status_of(tmp_path / "loop")
+    names = [stage.stage for stage in status.stages]
+    assert names == ["evaluate", "questions", "answers", "lessons", "train", "candidate"]
+    assert dict(zip(names, status.stages, strict=True))["answers"].counts["teacher_calls"] == 24
+    shown = CliRunner().invoke(distill, ["status", str(tmp_path / "loop")])
+    assert shown.exit_code == 0
+    assert "24 teacher calls" in shown.output
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import msgspec
+import distill.round as round_module
+from distill.loop import LoopConfig, Machine, run_loop
+from harness import NoProgress
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(round_module, sys.argv[1], die)
+config = msgspec.json.decode(sys.argv[2], type=LoopConfig)
+run_loop(config, Path(sys.argv[3]), Machine(progress=NoProgress, say=lambda text: None))
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_any_stage_it_goes_on_to_the_same_student(few_tasks: Path, tmp_path: Path) -> None:
+    wanted = config(few_tasks)
+    text = msgspec.json.encode(wanted).decode()
+    for name in ("choose", "write_lessons", "train", "save", "decide"):  # one after the other, in one folder
+        command = [sys.executable, "-c", KILLED, name, text, str(tmp_path / "killed")]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+        assert ran.returncode == -signal.SIGKILL, (name, ran.stderr[-2000:])
+    (killed,) = run_loop(wanted, tmp_path / "killed", machine())
+    (whole,) = run_loop(wanted, tmp_path / "whole", machine())
+    folders = [tmp_path / name / "rounds" / "01" for name in ("killed", "whole")]
+    for name in ("questions.jsonl", "checkpoint/model.safetensors"):
+        assert len({(folder / name).read_bytes() for folder in folders}) == 1, name
+    assert (killed.kept, killed.reason, killed.changes) == (whole.kept, whole.reason, whole.changes)
+    # What is finished is not done again.
+    stamp = (folders[0] / "decision.json").stat().st_mtime_ns
+    assert run_loop(wanted, tmp_path / "killed", machine()) == [killed]
+    assert (folders[0] / "decision.json").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.slow
+def test_when_no_tier_is_weak_nothing_is_trained(few_tasks: Path, tmp_path: Path) -> None:
+    wanted = config(few_tasks, weak_below=0.01, rounds=3)
+    decisions = run_loop(wanted, tmp_path, machine())
+    assert [(one.kept, one.weak) for one in decisions] == [(False, ())]  # and no further round
+    assert "nothing was trained" in decisions[0].reason
+    assert sorted(path.name for path in (tmp_path / "rounds" / "01").iterdir()) == [
+        "decision.json",
+        "stages.jsonl",
+        "student",
+    ]
+
+
+def test_another_configuration_is_refused_and_more_rounds_are_not(few_tasks: Path, tmp_path: Path) -> None:
+    from distill.config import dump
+
+    (tmp_path / CONFIG).write_text(dump(config(few_tasks)))
+    with pytest.raises(UsageError, match="another training"):
+        run_loop(
+            config(few_tasks, training={"steps": 7}),
+            tmp_path,
+            machine(),
+        )
+
+
+def test_a_stage_is_done_once_and_only_when_its_work_ended(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.once("evaluate", lambda: {"samples": 1})
+    with pytest.raises(ZeroDivisionError):
+        journal.once("questions", lambda: {"questions": 1 // 0})
+    assert list(journal.done()) == ["evaluate"]
+    journal.once("questions", lambda: {"questions": 2})
+    journal.once("questions", lambda: {"questions": 3})
+    assert {name: stage.counts for name, stage in journal.done().items()} == {
+        "evaluate": {"samples": 1},
+        "questions": {"questions": 2},
+    }
+
+
+def test_a_stage_is_weak_by_its_tune_half_alone() -> None:
+    from harness.scores import Estimate, HalfScore, TierScore
+
+    rate = Estimate(value=0.5, low=0.4, high=0.6)
+
+    def tier(name: str, whole: bool, tune: bool) -> TierScore:
+        sides = [HalfScore(tasks=1, pass_at_1=rate, weak=weak) for weak in (tune, not tune)]
+        return TierScore(tier=name, tasks=2, pass_at_1=rate, weak=whole, tune=sides[0], held_back=sides[1])
+
+    class Report:
+        tiers = (tier("a", True, False), tier("b", False, True))
+
+    assert flagged(Report()) == (["b"], ["a"])  # type: ignore[arg-type]
+
+
+def test_unknown_recipes_and_keys_are_said_without_a_traceback(tmp_path: Path) -> None:
+    def output(*arguments: str) -> str:
+        ran = subprocess.run(
+            [sys.executable, "-c", "from harness.cli import run; run()", "distill", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 2
+        assert "Traceback" not in ran.stderr
+        return ran.stderr
+
+    assert "no recipe 'dmo': use one of demo" in output("run", "--recipe", "dmo", "--out", str(tmp_path))
+    assert "either --recipe (demo" in output("run", "--out", str(tmp_path))
+    (tmp_path / "bad.yaml").write_text("student: a\nteacher: {model: b, modle: c}\ntraining: {steps: 1}\n")
+    assert "`modle` - at `$.teacher`" in output("run", "--config", str(tmp_path / "bad.yaml"), "--out", "x")
+    (tmp_path / "bad.yaml").write_text("student: a\nteacher: {model: b}\ntraining: {steps: 0}\n")
+    assert "at least 1" in output("run", "--config", str(tmp_path / "bad.yaml"), "--out", "x")
+    assert "holds no loop" in output("status", str(tmp_path))
+
+
+def test_a_dry_run_prints_the_whole_configuration(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(distill, ["run", "--recipe", "demo", "--out", str(tmp_path / "x"), "--dry-run"])
+    assert shown.exit_code == 0
+    assert "learning_rate" in shown.output
+    assert "alpha" in shown.output  # defaults as well
+    assert not (tmp_path / "x").exists()
+
+
+def test_every_shipped_loop_reads() -> None:
+    from distill.config import load_recipe, shipped
+
+    assert shipped("loop")
+    for name in shipped("loop"):
+        assert load_recipe("loop", name, LoopConfig).rounds >= 1
+
+
+def test_a_decision_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    assert read_decision(tmp_path) is None
+    decision = Decision(round=1, kept=False, reason="x", student="s", run="r")
+    (tmp_path / "decision.json").write_bytes(msgspec.json.encode(decision))
+    assert read_decision(tmp_path) == decision
