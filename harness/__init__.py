@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError, MeasurementInvalid, MissingDependency, ModelUnavailable, UsageError
 from harness.records import (
     Benchmark,
+    CallTests,
     CheckTests,
     Estimate,
     Outcome,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from harness.models.loading import load_weights
     from harness.models.seam import Completion, GenerationSettings, Model, Prompt
     from harness.paired import Difference
+    from harness.probes import Candidate
     from harness.progress import BarProgress, NoProgress, PlainProgress, Progress, progress_for
     from harness.protocols import rules_for
     from harness.runs import Baseline, Run, find_runs, load_run
@@ -48,6 +50,8 @@ __all__ = [
     "BarProgress",
     "Baseline",
     "Benchmark",
+    "CallTests",
+    "Candidate",
     "CheckTests",
     "Comparison",
     "Completion",
@@ -79,6 +83,8 @@ __all__ = [
     "Run",
     "RunConfig",
     "Sample",
+    "Solver",
+    "Solvers",
     "StopReason",
     "Task",
     "TaskTier",
@@ -90,6 +96,7 @@ __all__ = [
     "TinyPyExample",
     "TinyPyLevel",
     "TinyPyRecipe",
+    "Unanswered",
     "UsageError",
     "Verdict",
     "WeakKind",
@@ -101,6 +108,7 @@ __all__ = [
     "find_checkpoint",
     "find_leaks",
     "find_runs",
+    "find_solvers",
     "gate_baselines",
     "halves",
     "ladder_train",
@@ -124,6 +132,7 @@ __all__ = [
 _LATER = {
     "BarProgress": "harness.progress",
     "Baseline": "harness.runs",
+    "Candidate": "harness.probes",
     "Comparison": "harness.compare",
     "Completion": "harness.models.seam",
     "Decoding": "harness.sources",
@@ -145,6 +154,8 @@ _LATER = {
     "Prompt": "harness.models.seam",
     "Rating": "harness.measured_tiers",
     "Run": "harness.runs",
+    "Solver": "harness.solvers",
+    "Solvers": "harness.solvers",
     "TaskTier": "harness.tiers",
     "TierComparison": "harness.compare",
     "TierKind": "harness.scores",
@@ -154,6 +165,7 @@ _LATER = {
     "TinyPyExample": "harness.tinypy:Example",
     "TinyPyLevel": "harness.tinypy:Level",
     "TinyPyRecipe": "harness.tinypy:Recipe",
+    "Unanswered": "harness.solvers",
     "WeakKind": "harness.scores",
     "WeakRule": "harness.scores",
     "compare_baselines": "harness.compare:compare",
@@ -163,6 +175,7 @@ _LATER = {
     "find_checkpoint": "harness.models.checkpoint",
     "find_leaks": "harness.benchmarks.ladder.contamination",
     "find_runs": "harness.runs",
+    "find_solvers": "harness.solvers",
     "gate_baselines": "harness.gate:gate",
     "halves": "harness.half",
     "ladder_train": "harness.benchmarks.ladder.generator",
