@@ -1,0 +1,87 @@
+"""`harness distill decontaminate`: check a file of training texts against benchmarks, and write the clean lines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from distill.decontaminate import Decontamination
+
+LEAKS_FOUND, UNKNOWN = 1, 3
+_SHOWN = 20
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--tasks", "-t", required=True, metavar="T[,T…]", help="Benchmarks, by the names that harness eval --tasks takes."
+)
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="Write the lines without leaks here, as they stand.")
+@click.option("--run/--no-run", default=True, show_default=True, help="Try the programs on the benchmarks' tests.")
+@click.option(
+    "--sandbox",
+    type=click.Choice(["auto", "docker", "local"]),
+    default="auto",
+    show_default=True,
+    help="Where programs run; auto is docker if an engine answers.",
+)
+@click.option("--workers", type=click.IntRange(1), show_default="the number of cores", help="Programs at a time.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole report as one JSON document.")
+def decontaminate(
+    file: Path,
+    tasks: str,
+    out: Path | None,
+    run: bool,
+    sandbox: str,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Find what a file of training texts gives away of benchmarks: by n-grams, programs and behaviour.
+
+    FILE has a JSON object a line: {"messages"}, {"text"}, or {"prompt", "completion"}; other columns are kept.
+
+    Exits with 0 when nothing leaks, or with --out when all that leaks was left out; with 1 when something leaks; with 3
+    when it could not be found out for a text (--out leaves it out).
+    """
+    from distill.decontaminate import LeakRules
+    from distill.decontaminate import decontaminate as check
+    from distill.texts import read_texts
+    from harness import progress_for
+
+    read = read_texts(file)
+    names = tuple(name.strip() for name in tasks.split(",") if name.strip())
+    cores = workers or len(os.sched_getaffinity(0))
+    found = check(read.texts, names, LeakRules(run=run), sandbox, cores, progress_for())
+    if out:
+        left_out = set(found.left_out)
+        kept = zip(read.texts, read.lines, strict=True)
+        out.write_bytes(b"".join(line for text, line in kept if text.name not in left_out))
+    if as_json:
+        click.echo(found.to_json().decode())
+    else:
+        print_decontamination(found)
+    if not out and found.left_out:
+        click.get_current_context().exit(LEAKS_FOUND if found.leaks else UNKNOWN)
+
+
+def print_decontamination(found: Decontamination) -> None:
+    """Print what was checked, the first leaks, and the counts."""
+    for one in found.benchmarks:
+        ran = one.behaviour
+        tried = f", {ran.functions} functions tried ({ran.pairs} pairs) in {ran.seconds:.0f} s" if ran else ", not run"
+        click.echo(f"{one.name}: {found.texts} texts against {one.tasks} tasks{tried}")
+        if ran and ran.generic:
+            click.echo(f"  not looked for by behaviour, as one operation solves them: {', '.join(ran.generic)}")
+    for leak in found.leaks[:_SHOWN]:
+        click.echo(f"{leak.text!r} gives {leak.task_id} away ({leak.kind}): {' '.join(leak.evidence.split())[:120]!r}")
+    if len(found.leaks) > _SHOWN:
+        click.echo(f"and {len(found.leaks) - _SHOWN} more: see --json")
+    for unknown in found.unanswered[:_SHOWN]:
+        click.echo(f"{unknown.name!r} is not known to be clean of {unknown.task_id}: {unknown.reason}")
+    if found.weak:
+        click.echo(f"{len(found.weak)} passes of tests that an accident may pass: kept, see --json")
+    click.echo(f"{len(found.left_out)} of {found.texts} texts to leave out")
