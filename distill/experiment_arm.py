@@ -80,7 +80,7 @@ def run_arm(arm: Arm, out: Path) -> ArmResult:
         categories=[one.level for one in corpus.programs],
     )
     stages = plan(wanted.schedule, graded, arm.seed)
-    model = build_model(config.model, corpus.tokenizer, arm.seed)
+    model = build_model(config.model, corpus.tokenizer, arm.seed).to(_device())
     settings: TrainSettings = msgspec.structs.replace(config.training, seed=arm.seed * _SEEDS_APART)
     trained = train(model, corpus.rows, stages, settings, corpus.tokenizer.pad_token_id, folder / "training")
     save(model, corpus.tokenizer, folder / MODEL)
@@ -157,7 +157,13 @@ def _difficulties(by: Difficulty, corpus: Corpus, arm: Arm, out: Path) -> list[f
 def _load(folder: Path, attention: str = "sdpa") -> Any:
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder / MODEL, attn_implementation=attention)
+    return AutoModelForCausalLM.from_pretrained(folder / MODEL, attn_implementation=attention).to(_device())
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _scores(folder: Path, config: ExperimentConfig) -> dict[str, float]:
