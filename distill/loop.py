@@ -35,7 +35,8 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A loop of rounds. `student` and `teacher.model` are what `--model` takes, `tasks` is what is measured.
 
     `weak_below` calls a tier weak whose interval lies wholly below that pass rate (0..1), instead of below the pass
-    rate of all tasks. `prompt_weight` is what a prompt's tokens count in the loss, beside 1 for an answer's.
+    rate of all tasks. `max_new_tokens` bounds every completion (None: the protocol's number). `prompt_weight` is what
+    a prompt's tokens count in the loss, beside 1 for an answer's.
     """
 
     student: str
@@ -46,6 +47,7 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     keep: KeepRule = KeepRule()
     weak_below: float | None = None
     prompt_weight: float = 0.0
+    max_new_tokens: int | None = None
     batch_size: int = 64
     rounds: int = 1
     seed: int = 0
