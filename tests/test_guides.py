@@ -66,13 +66,25 @@ def test_the_columns_that_the_guide_names_are_those_of_a_frame(runs: Path, requi
 def test_commands_and_options_exist(path: Path) -> None:
     for block in blocks(path, ""):
         for line in block.splitlines():
-            name, *words = line.split("#")[0].removeprefix("harness ").split() or [""]
             if not line.startswith("harness "):
                 continue
-            own, _, behind = " ".join(words).partition(" -- ")
-            for command, text in ((main.commands[name], own), (main.commands["eval"], behind)):
+            own, _, behind = line.split("#")[0].removeprefix("harness ").partition(" -- ")
+            for words in (own.split(), ["eval", *behind.split()]):
+                command = command_of(words)
                 known = {word for one in command.params if isinstance(one, click.Option) for word in one.opts}
-                assert {word for word in text.split() if word.startswith("--")} <= known, line
+                assert {word for word in words if word.startswith("--")} <= known, line
+
+
+def command_of(words: list[str]) -> click.Command:
+    """Return the command that the first words name, also one below a group, also one of another package."""
+    command: click.Command = main
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        found = command.get_command(click.Context(command), word)
+        assert found is not None, f"there is no command {word}"
+        command = found
+    return command
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
