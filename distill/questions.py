@@ -20,12 +20,14 @@ class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Which questions: `source` is `ladder` (its training tasks) or a task file in HumanEval's format.
 
     `count` questions a round; the share `replay` of them is of the tiers that are not weak, so that those are not
-    forgotten. The lines of a file have the fields `tier` and `"split": "train"` beside HumanEval's.
+    forgotten. The lines of a file have the fields `tier` and `"split": "train"` beside HumanEval's. With `fail_on_leak`
+    a lesson that gives a test away ends the round; otherwise it is left out and counted.
     """
 
     source: str = "ladder"
     count: int = 4000
     replay: float = 0.25
+    fail_on_leak: bool = False
 
     def __post_init__(self) -> None:
         if self.count < 1 or not 0 <= self.replay < 1:

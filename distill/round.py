@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 
 from distill.curriculum import Stage
+from distill.decontaminate import decontaminate
 from distill.keep import Decision, decide
-from distill.lessons import Lesson, read_lessons, write_lessons
+from distill.lessons import LeakageError, Lesson, read_lessons, write_lessons
 from distill.loop import Journal, LoopConfig, Machine
 from distill.questions import choose, write_tasks
 from distill.rows import rows_of
 from distill.scratch import save
+from distill.texts import text_of_lesson
 from distill.training import train
 from harness import (
     Decoding,
@@ -35,6 +37,7 @@ from harness import (
 )
 
 QUESTIONS, LESSONS, CONTAMINATION = "questions.jsonl", "lessons.jsonl", "contamination.json"
+DECONTAMINATION = "decontamination.json"
 
 
 class Round:
@@ -92,11 +95,12 @@ class Round:
         self._journal.once(stage, work)
 
     def _evaluated(self, model: str, tasks: str, name: str, decoding: Decoding | None = None) -> dict[str, int]:
+        limit = self._config.max_new_tokens
         config = EvalConfig(
             tasks=(tasks,),
             out=self._folder / name,
             model=model,
-            decoding=decoding or Decoding(batch_size=self._config.batch_size),
+            decoding=decoding or Decoding(batch_size=self._config.batch_size, max_new_tokens=limit),
             sandbox=self._machine.sandbox,
             workers=self._machine.workers,
             weak_below=self._config.weak_below if tasks == self._config.tasks else None,
@@ -119,6 +123,7 @@ class Round:
             temperature=teacher.temperature,
             seed=self._seed,
             batch_size=self._config.batch_size,
+            max_new_tokens=self._config.max_new_tokens,
         )
         counts = self._evaluated(teacher.model, str(self._folder / QUESTIONS), "answers", decoding)
         return {**counts, "teacher_calls": counts["samples"]}
@@ -130,8 +135,22 @@ class Round:
                 f"no answer of {self._config.teacher.model} to {self._folder / QUESTIONS} is right, so there is "
                 "nothing to learn: take another teacher, or questions that it can answer"
             )
-        write_lessons(lessons, self._folder / LESSONS)
-        return {"lessons": len(lessons)}
+        clean = self._without_leaks(lessons)
+        write_lessons(clean, self._folder / LESSONS)
+        return {"lessons": len(clean), "left_out_as_leaks": len(lessons) - len(clean)}
+
+    def _without_leaks(self, lessons: list[Lesson]) -> list[Lesson]:
+        """Return the lessons that give no test away, and write down what was found; see `distill.decontaminate`."""
+        texts = [text_of_lesson(lesson) for lesson in lessons]
+        machine = self._machine
+        found = decontaminate(texts, (self._config.tasks,), None, machine.sandbox, machine.workers, machine.progress())
+        (self._folder / DECONTAMINATION).write_bytes(found.to_json())
+        if found.left_out and self._config.questions.fail_on_leak:
+            raise LeakageError(f"{found.left_out[0]} gives a test away: see {self._folder / DECONTAMINATION}")
+        clean = [lesson for lesson, text in zip(lessons, texts, strict=True) if text.name not in set(found.left_out)]
+        if not clean:
+            raise UsageError(f"every lesson gives a test away: see {self._folder / DECONTAMINATION}")
+        return clean
 
     def _right_answers(self) -> Iterator[Lesson]:
         """Yield a lesson for each distinct right answer that was not cut off."""
@@ -187,7 +206,10 @@ class Round:
             "parent": self._student,
             "parent_digest": parent_digest,
             "lessons_digest": hashlib.sha256(lessons).hexdigest(),
-            "contamination": msgspec.Raw((self._folder / CONTAMINATION).read_bytes()),
+            "contamination": {
+                **msgspec.json.decode((self._folder / CONTAMINATION).read_bytes()),
+                "lessons": msgspec.Raw((self._folder / DECONTAMINATION).read_bytes()),
+            },
         }
         (checkpoint / "distill.json").write_bytes(msgspec.json.format(msgspec.json.encode(origin)))
 

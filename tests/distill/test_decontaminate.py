@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from distill.decontaminate_command import decontaminate as command
 from distill.likeness import Kind, Likeness, LikenessRules
 from distill.shapes import functions_of
 from distill.texts import TrainingText, programs_in, read_texts
-from harness import Candidate, UsageError, load_benchmark
+from harness import Candidate, NoProgress, UsageError, load_benchmark
 from harness.probes import MAX_DEATHS, Prober, Target
 from harness.solvers import bits_of
 
@@ -390,3 +391,44 @@ def test_clean_data_is_left_alone(published_data: Path) -> None:
     rows = [json.loads(line) for line in lines]
     gsm8k = [text(f"{row['question']}\n{row['answer']}", f"gsm8k {n}") for n, row in enumerate(rows)]
     assert decontaminate(gsm8k, ["humaneval", "mbpp+"], ONLY_TEXT).leaks == ()
+
+
+# The loop
+
+
+@pytest.mark.hf
+def test_a_lesson_that_leaks_is_left_out_of_a_round_or_ends_it(tasks: str, cells: str, tmp_path: Path) -> None:
+    if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure and no reason to skip
+        pytest.importorskip("torch")
+        pytest.importorskip("transformers")
+    import msgspec
+
+    from distill.lessons import LeakageError, Lesson
+    from distill.loop import LoopConfig, Machine
+    from distill.round import DECONTAMINATION, Round
+
+    def lesson(task_id: str, program: str) -> Lesson:
+        head, body = program.split("\n", 1)
+        return Lesson(
+            task_id=task_id,
+            sample_index=0,
+            run="answers",
+            split="train",
+            tier="easy",
+            source="a teacher",
+            prompt=head + "\n",
+            completion=body,
+        )
+
+    def leaving_out(fail: bool) -> list[Lesson]:
+        plain = {"student": "s", "teacher": {"model": "t"}, "tasks": tasks, "training": {"steps": 1, "batch_size": 1}}
+        config = msgspec.convert({**plain, "questions": {"fail_on_leak": fail}}, LoopConfig)
+        machine = Machine(sandbox=cells, workers=2, progress=NoProgress, say=print)
+        return Round(config, tmp_path, 1, "s", machine)._without_leaks([lesson("A", REWRITTEN), lesson("B", CLEAN)])
+
+    assert [one.task_id for one in leaving_out(fail=False)] == ["B"]
+    written = json.loads((tmp_path / DECONTAMINATION).read_bytes())
+    assert written["left_out"] == ["A[0]"]
+    assert [(leak["task_id"], leak["kind"]) for leak in written["leaks"]] == [("Own/1", "behaviour")]
+    with pytest.raises(LeakageError, match=r"A\[0\] gives a test away"):
+        leaving_out(fail=True)
