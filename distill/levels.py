@@ -50,9 +50,10 @@ class LevelRule(StrEnum):
 class QuestionLevel:
     """A question's level and what it rests on.
 
-    `level` is None when no sample says anything, as when none was judged. `samples` counts those that say something,
-    `unknown` those that do not, `passed` those of the first that pass, and `scores` are the rubric's where there are
-    any. `tier` is the run's.
+    `level` is None when too little is known: no sample was judged, or fewer than half of the judged ones say something
+    (a program that does not run says "hard" without a score, so a scorer that fails would make questions hard).
+    `samples` counts those that say something, `unknown` those that do not, `passed` those of the first that pass, and
+    `scores` are the rubric's where there are any. `tier` is the run's.
     """
 
     task_id: str
@@ -119,7 +120,10 @@ def sample_level(feedback: Feedback, rule: LevelRule) -> Level | None:
 def _question_level(task_id: str, samples: list[Feedback], rule: LevelRule, tiers: Mapping[str, str]) -> QuestionLevel:
     said = [(one, level) for one in samples if (level := sample_level(one, rule)) is not None]
     kinds = {level for _, level in said}
-    whole = None if not kinds else kinds.pop() if len(kinds) == 1 else Level.MEDIUM
+    judged = sum(one.execution is not None for one in samples)
+    whole = None
+    if said and 2 * len(said) >= judged:
+        whole = kinds.pop() if len(kinds) == 1 else Level.MEDIUM
     return QuestionLevel(
         task_id=task_id,
         level=whole,

@@ -205,6 +205,14 @@ def test_the_rule_with_tests() -> None:
     assert question_levels([made(True, 6.0), made(False, 6.0)], LevelRule.PAPER_TESTED)[0].level is Level.MEDIUM
 
 
+def test_a_scorer_that_cannot_be_read_makes_no_question_hard() -> None:
+    broken, unread = made(False, None, runs=False), made(True, None)
+    (level,) = question_levels([broken, unread, unread], LevelRule.PAPER)
+    assert (level.level, level.samples, level.unknown) == (None, 1, 2)
+    (level,) = question_levels([broken, unread, made(None, None)], LevelRule.PAPER)
+    assert (level.level, level.samples, level.unknown) == (Level.HARD, 1, 2)
+
+
 def test_inputs_are_a_digest(run: Path, tmp_path: Path) -> None:
     (digest,) = {one.inputs for one in read_feedback(give_feedback(load_run(run), tmp_path, PARSED))}
     assert len(digest) == len(hashlib.sha256().hexdigest())
