@@ -58,7 +58,7 @@ def main(verbose: bool) -> None:
 
 
 @main.command("eval")
-@click.option("--model", "-m", help="`canonical`, a checkpoint folder, or org/name[@revision].")
+@click.option("--model", "-m", help="`canonical`, `demo:student`, a checkpoint folder, or org/name[@revision].")
 @click.option("--samples", type=click.Path(path_type=Path), help="A samples file (.jsonl, .jsonl.gz) to judge.")
 @click.option("--tasks", "-t", required=True, help="Benchmarks, separated by commas, or a .jsonl file of your own.")
 @click.option("--backend", type=click.Choice(["hf"]), default="hf", show_default=True, help="What runs the model.")
