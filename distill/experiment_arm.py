@@ -28,6 +28,7 @@ from harness import Decoding, EvalConfig, HarnessError, Run, evaluate, load_run,
 
 EXECUTION, COMPLETION = "tinypy-execution", "tinypy-completion"
 MODEL = "model"
+_INTERRUPTED = 130
 _SEEDS_APART = 1000  # between the orders of two seeds, each of whose stages has a seed of its own
 
 
@@ -212,7 +213,7 @@ def _end_with_parent() -> None:
 
     def wait() -> None:
         os.read(0, 1)  # until the end of file: nothing is ever written
-        os._exit(130)
+        os._exit(_INTERRUPTED)
 
     threading.Thread(target=wait, daemon=True).start()
 
@@ -229,6 +230,8 @@ def main(arguments: Sequence[str]) -> int:
     except HarnessError as error:
         print(f"{name}, seed {seed}: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:  # the experiment's own process says what there is to say
+        return _INTERRUPTED
     return 0
 
 
