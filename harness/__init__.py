@@ -20,7 +20,10 @@ from harness.records import (
 if TYPE_CHECKING:
     from harness.benchmarks import load_benchmark
     from harness.benchmarks.ladder.contamination import Leak, find_leaks
-    from harness.benchmarks.ladder.generator import ladder_train
+    from harness.benchmarks.ladder.generator import ladder_families, ladder_train
+    from harness.benchmarks.ladder.generator import train_rungs as ladder_rungs
+    from harness.benchmarks.ladder.mutants import Mutant, mutants
+    from harness.benchmarks.ladder.rungs import Rung
     from harness.compare import Comparison, TierComparison, compare_runs
     from harness.compare import compare as compare_baselines
     from harness.difficulty import Difficulty, measure
@@ -73,6 +76,7 @@ __all__ = [
     "Model",
     "ModelOptions",
     "ModelUnavailable",
+    "Mutant",
     "NoProgress",
     "Outcome",
     "PlainProgress",
@@ -82,6 +86,7 @@ __all__ = [
     "Report",
     "Run",
     "RunConfig",
+    "Rung",
     "Sample",
     "Solver",
     "Solvers",
@@ -111,11 +116,14 @@ __all__ = [
     "find_solvers",
     "gate_baselines",
     "halves",
+    "ladder_families",
+    "ladder_rungs",
     "ladder_train",
     "load_benchmark",
     "load_run",
     "load_weights",
     "measure",
+    "mutants",
     "open_model",
     "progress_for",
     "read_ratings",
@@ -148,12 +156,14 @@ _LATER = {
     "Leak": "harness.benchmarks.ladder.contamination",
     "Model": "harness.models.seam",
     "ModelOptions": "harness.sources",
+    "Mutant": "harness.benchmarks.ladder.mutants",
     "NoProgress": "harness.progress",
     "PlainProgress": "harness.progress",
     "Progress": "harness.progress",
     "Prompt": "harness.models.seam",
     "Rating": "harness.measured_tiers",
     "Run": "harness.runs",
+    "Rung": "harness.benchmarks.ladder.rungs",
     "Solver": "harness.solvers",
     "Solvers": "harness.solvers",
     "TaskTier": "harness.tiers",
@@ -178,11 +188,14 @@ _LATER = {
     "find_solvers": "harness.solvers",
     "gate_baselines": "harness.gate:gate",
     "halves": "harness.half",
+    "ladder_families": "harness.benchmarks.ladder.generator",
+    "ladder_rungs": "harness.benchmarks.ladder.generator:train_rungs",
     "ladder_train": "harness.benchmarks.ladder.generator",
     "load_benchmark": "harness.benchmarks",
     "load_run": "harness.runs",
     "load_weights": "harness.models.loading",
     "measure": "harness.difficulty",
+    "mutants": "harness.benchmarks.ladder.mutants",
     "open_model": "harness.sources",
     "progress_for": "harness.progress",
     "read_ratings": "harness.tier_files",

@@ -18,7 +18,7 @@ from harness.benchmarks import data, load_benchmark
 from harness.benchmarks.ladder.contamination import Kind, Leak, Watch, cases_of, find_leaks, traits_of
 from harness.benchmarks.ladder.drafts import split_of
 from harness.benchmarks.ladder.draw import Draw
-from harness.benchmarks.ladder.generator import FAMILIES, ladder_test, ladder_train, train_rungs
+from harness.benchmarks.ladder.generator import FAMILIES, ladder_families, ladder_test, ladder_train, train_rungs
 from harness.benchmarks.ladder.inputs import inputs_for
 from harness.benchmarks.ladder.mutants import Mutant, mutants
 from harness.benchmarks.ladder.programs import (
@@ -432,3 +432,23 @@ def test_rungs_tell_family_and_solution() -> None:
         task = rung.to_task("train")
         assert task.reference == rung.prompt + rung.canonical_solution
         assert rung.family.startswith(f"{rung.tier}-")
+
+
+def test_families_have_the_names_that_their_tasks_bear() -> None:
+    drawn = {(rung.tier, rung.family) for rung in train_rungs(seed=4, count=400)}
+    assert drawn == {(tier, family) for tier in TIERS for family in ladder_families(tier)}
+
+
+def test_tasks_of_the_families_asked_for_alone() -> None:
+    asked = ("easy-join", "hard-until", "hard-index")
+    rungs = list(train_rungs(seed=4, count=40, tiers=("hard", "easy"), families=asked))
+    assert [rung.tier for rung in rungs[:4]] == ["hard", "easy", "hard", "easy"]
+    assert {rung.family for rung in rungs} == set(asked)
+    whole = list(ladder_train(seed=4, count=20, tiers=("easy",), families=ladder_families("easy")))
+    assert whole == list(ladder_train(seed=4, count=20, tiers=("easy",)))
+    with pytest.raises(ValueError, match="no family 'until'"):
+        list(train_rungs(seed=4, count=1, families=("until",)))
+    with pytest.raises(ValueError, match="none of the families is of the tier easy"):
+        list(train_rungs(seed=4, count=1, families=("hard-until",)))
+    with pytest.raises(ValueError, match="no tier 'until'"):
+        ladder_families("until")

@@ -51,7 +51,7 @@ class Draft:
 
 
 Family = Callable[[Draw], Draft | None]  # None: these choices do not go together, draw again
-Families = Mapping[str, Family]
+Families = Mapping[str, Family]  # by the name that their drafts bear
 
 
 def arguments(*groups: Iterable[str]) -> tuple[str, ...]:

@@ -181,12 +181,12 @@ def _member(draw: Draw) -> Draft | None:
 
 
 FAMILIES: Families = {
-    "compute": _compute,
-    "compare": _compare,
-    "judge": _judge,
-    "join": _join,
-    "chain": _chain,
-    "repeat": _repeat,
-    "pair": _pair,
-    "member": _member,
+    "easy-compute": _compute,
+    "easy-compare": _compare,
+    "easy-judge": _judge,
+    "easy-join": _join,
+    "easy-chain": _chain,
+    "easy-repeat": _repeat,
+    "easy-pair": _pair,
+    "easy-member": _member,
 }

@@ -180,8 +180,8 @@ def _steps(draw: Draw) -> Draft | None:
 
 FAMILIES: Families = {
     **NESTED,
-    "state": _state,
-    "countdown": _countdown,
-    "group": _group,
-    "steps": _steps,
+    "expert-track": _state,
+    "expert-countdown": _countdown,
+    "expert-group": _group,
+    "expert-steps": _steps,
 }

@@ -60,28 +60,61 @@ def ladder_test(seed: int = SEED, per_tier: int = PER_TIER) -> list[Rung]:
     return list(chain.from_iterable(zip(*columns, strict=True)))
 
 
-def ladder_train(seed: int, count: int, tiers: Sequence[str] = TIERS, split: str = "train") -> Iterator[Task]:
+def ladder_train(
+    seed: int,
+    count: int,
+    tiers: Sequence[str] = TIERS,
+    split: str = "train",
+    families: Sequence[str] | None = None,
+) -> Iterator[Task]:
     """Yield tasks to train on; `split` "dev" yields others, to choose by. None resembles a task of the test set.
 
-    The tiers take turns. The i-th task depends on seed, tiers, split and i alone, not on `count`. Raises ValueError
-    for a tier or split that does not exist.
+    The tiers take turns. `families` are the only ones to be drawn from (None: all of a tier), by the names that
+    `Rung.family` has. The i-th task depends on seed, tiers, split, families and i alone, not on `count`. Raises
+    ValueError for a tier, split or family that does not exist, and for a tier that none of the families is of.
     """
-    return (rung.to_task(split) for rung in train_rungs(seed, count, tiers, split))
+    return (rung.to_task(split) for rung in train_rungs(seed, count, tiers, split, families))
 
 
-def train_rungs(seed: int, count: int, tiers: Sequence[str] = TIERS, split: str = "train") -> Iterator[Rung]:
+def train_rungs(
+    seed: int,
+    count: int,
+    tiers: Sequence[str] = TIERS,
+    split: str = "train",
+    families: Sequence[str] | None = None,
+) -> Iterator[Rung]:
     """Yield what `ladder_train` yields, as rungs, which tell family and solution."""
     if unknown := sorted(set(tiers) - set(TIERS)):
         raise ValueError(f"no tier {unknown[0]!r}: {', '.join(TIERS)}")
     if not tiers or split not in ("train", "dev"):
         raise ValueError(f"no split {split!r}: train or dev" if tiers else "name at least one tier")
+    allowed = {tier: _of_tier(tier, families) for tier in tiers}
     for number in range(count):
-        yield _train_rung(seed, number, tiers[number % len(tiers)], split)
+        tier = tiers[number % len(tiers)]
+        yield _train_rung(seed, number, tier, split, allowed[tier])
 
 
-def _train_rung(seed: int, number: int, tier: str, split: str) -> Rung:
+def ladder_families(tier: str) -> tuple[str, ...]:
+    """Return the names of a tier's families. Raises ValueError for a tier that does not exist."""
+    if tier not in FAMILIES:
+        raise ValueError(f"no tier {tier!r}: {', '.join(TIERS)}")
+    return tuple(FAMILIES[tier])
+
+
+def _of_tier(tier: str, families: Sequence[str] | None) -> tuple[Family, ...]:
+    """Return the families of a tier that are asked for."""
+    known = {name for named in FAMILIES.values() for name in named}
+    if unknown := sorted(set(families or ()) - known):
+        raise ValueError(f"no family {unknown[0]!r}: {', '.join(FAMILIES[tier])}")
+    found = tuple(make for name, make in FAMILIES[tier].items() if families is None or name in families)
+    if not found:
+        raise ValueError(f"none of the families is of the tier {tier}: {', '.join(FAMILIES[tier])}")
+    return found
+
+
+def _train_rung(seed: int, number: int, tier: str, split: str, families: tuple[Family, ...]) -> Rung:
     draw = Draw((seed << 40) + (number << 1) + (split == "dev"))
-    family = draw.one_of(tuple(FAMILIES[tier].values()))
+    family = draw.one_of(families)
     while True:
         draft = _draft(family, split, draw)
         chosen = quick_cases(draft, draw)

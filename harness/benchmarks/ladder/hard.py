@@ -148,14 +148,14 @@ def _until(draw: Draw) -> Draft | None:
 
 
 FAMILIES: Families = {
-    "fold-numbers": _fold_numbers,
-    "fold-words": _fold_words,
-    "fold-digits": _fold_digits,
-    "both-numbers": _both_numbers,
-    "both-words": _both_words,
-    "swap": _swap,
-    "swap-letters": _swap_letters,
-    "index": _index,
-    "before": _before,
-    "until": _until,
+    "hard-fold_numbers": _fold_numbers,
+    "hard-fold_words": _fold_words,
+    "hard-fold_digits": _fold_digits,
+    "hard-both_numbers": _both_numbers,
+    "hard-both_words": _both_words,
+    "hard-swap_numbers": _swap,
+    "hard-swap_letters": _swap_letters,
+    "hard-index": _index,
+    "hard-before": _before,
+    "hard-until": _until,
 }

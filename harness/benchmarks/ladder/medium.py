@@ -188,9 +188,9 @@ def _result(draw: Draw, argument: str, item: Change | easy.Operand) -> tuple[str
 
 
 FAMILIES: Families = {
-    "numbers": _numbers,
-    "range": _range,
-    "words": _words,
-    "letters": _characters,
-    "either": _either,
+    "medium-numbers": _numbers,
+    "medium-range": _range,
+    "medium-words": _words,
+    "medium-letters": _characters,
+    "medium-either": _either,
 }

@@ -103,4 +103,4 @@ def _pairs(draw: Draw) -> Draft | None:
     return draft("expert", "pairs", (key, gather.key), ("nums",), phrases, sentence, body)
 
 
-NESTED: Families = {"rows": _rows, "letters": _letters, "pairs": _pairs}
+NESTED: Families = {"expert-each_row": _rows, "expert-letters": _letters, "expert-pairs": _pairs}
