@@ -110,8 +110,7 @@ class Graded:
         for example, level in enumerate(self.levels):
             members[level].append(example)
         if [] in members:
-            empty = members.index([]) + 1
-            raise UsageError(f"level {empty} of {len(members)} has no examples: use other thresholds, or fewer levels")
+            raise _empty(members.index([]), len(members))
         return members
 
     def by_category(self) -> dict[str, list[int]]:
@@ -129,10 +128,21 @@ class Graded:
 
 
 def levels_of(difficulties: Sequence[float], thresholds: Sequence[float]) -> list[int]:
-    """Return each example's level: how many thresholds it reaches. Thresholds must ascend."""
+    """Return each example's level: how many thresholds it reaches.
+
+    Raises UsageError for thresholds that do not ascend, or that leave a level without examples.
+    """
     if any(low >= high for low, high in pairwise(thresholds)):
         raise UsageError(f"thresholds {', '.join(f'{one:g}' for one in thresholds)}: each above the one before")
-    return [bisect_right(thresholds, difficulty) for difficulty in difficulties]
+    levels = [bisect_right(thresholds, difficulty) for difficulty in difficulties]
+    for level in range(len(thresholds) + 1):
+        if level not in levels:
+            raise _empty(level, len(thresholds) + 1)
+    return levels
+
+
+def _empty(level: int, levels: int) -> UsageError:
+    return UsageError(f"level {level + 1} of {levels} has no examples: use other thresholds, or fewer levels")
 
 
 def levels_by_rank(difficulties: Sequence[float], levels: int = 3) -> list[int]:

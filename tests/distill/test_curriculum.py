@@ -152,6 +152,7 @@ def test_levels_by_rank_are_of_like_size_even_where_difficulties_are_alike() -> 
         (lambda: Schedule(strategy=Strategy.HYBRID, easy_first=True), "blocked and interleaved"),
         (lambda: Schedule(strategy=Strategy.RANDOM_RESTARTS, restarts_like=Strategy.ORDERED), "use one of"),
         (lambda: levels_of([1.0], (4, 2)), "each above the one before"),
+        (lambda: levels_of([1.0, 3.0], (2, 4)), "level 3 of 3 has no examples"),
         (lambda: levels_by_rank([1.0, 2.0], 3), "at least 1 level"),
         (lambda: draws(Stage(name="s", examples=(), share=1, shuffled=True), [], 2, 3, 0), "no examples"),
     ],
