@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
-from harness import UsageError
+from harness import Outcome, UsageError
 
 
 class LeakageError(UsageError):
     """Something to be trained on comes from a test set, or gives one of its tasks away."""
 
 
+class FaultSource(StrEnum):
+    """Where a wrong answer comes from."""
+
+    STUDENT = "student"  # its own sample on that question
+    MUTATION = "mutation"  # the right answer, changed in one place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A wrong answer to a lesson's question. `run` and `sample_index` name the verdict, `outcome` is what it says."""
+
+    source: FaultSource
+    run: str
+    sample_index: int
+    outcome: Outcome
+    completion: str
+
+    def __post_init__(self) -> None:
+        if self.outcome in (Outcome.PASSED, Outcome.NOT_JUDGED):
+            raise ValueError(f"{self.run}[{self.sample_index}] is no fault: its verdict is {self.outcome}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
-    """One question with a right answer.
+    """One question with an answer, a right one unless `passed` says otherwise, and perhaps a wrong one beside it.
 
     `prompt` is the very text that a model continues, `completion` the answer. `run` and `sample_index` name the verdict
     that says the answer is right: the run folder below the round's, and which of the task's samples it was. `source`
@@ -33,6 +56,8 @@ class Lesson:
     source: str
     prompt: str
     completion: str
+    passed: bool = True
+    fault: Fault | None = None
 
     def __post_init__(self) -> None:
         if self.split != "train":
@@ -40,12 +65,14 @@ class Lesson:
 
 
 def write_lessons(lessons: Iterable[Lesson], path: Path) -> None:
-    """Write a line of JSON per lesson; the file appears at the end and whole."""
+    """Write a line of JSON per lesson, fields at their default left out; the file appears at the end and whole."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    encoder = msgspec.json.Encoder()
+    defaults = {field.name: field.default for field in fields(Lesson)}
     with part.open("wb") as out:
         for lesson in lessons:
-            out.write(encoder.encode(lesson) + b"\n")
+            values = {name: getattr(lesson, name) for name in defaults}
+            told = {name: value for name, value in values.items() if value != defaults[name]}
+            out.write(msgspec.json.encode(told) + b"\n")
     part.replace(path)
 
 

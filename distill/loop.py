@@ -15,28 +15,46 @@ from pathlib import Path
 import msgspec
 
 from distill.config import dump
+from distill.faults import FaultsConfig
+from distill.feedback import FeedbackConfig
 from distill.keep import Decision, KeepRule
+from distill.levels import LevelRule
+from distill.pairs import PairSettings
 from distill.questions import QuestionsConfig
+from distill.teaching import TeacherConfig
 from distill.training import TrainSettings
 from harness import Progress, UsageError
 
 CONFIG, STAGES, DECISION = "config.yaml", "stages.jsonl", "decision.json"
 
 
-class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who answers the questions: a model by the names that `harness eval --model` takes, and how it is sampled."""
+class AttemptsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The student's attempts at questions that it has not met: `probes` questions, `n_samples` each at `temperature`.
 
-    model: str
-    n_samples: int = 1
-    temperature: float = 0.0
+    They are made where `questions.feedback` needs levels, which follow `rule`; `views` gives the rule its scorer.
+    """
+
+    probes: int = 400
+    n_samples: int = 4
+    temperature: float = 0.8
+    rule: LevelRule = LevelRule.PASS_RATE
+    views: FeedbackConfig = FeedbackConfig(lint=False)
+
+    def __post_init__(self) -> None:
+        if self.probes < 1 or self.n_samples < 1 or self.temperature < 0:
+            raise ValueError("probes and n_samples are at least 1, temperature at least 0")
+        if self.rule is not LevelRule.PASS_RATE and self.views.scorer is None:
+            raise ValueError(f"levels by the rule {self.rule} need a model view: name views.scorer")
 
 
 class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A loop of rounds. `student` and `teacher.model` are what `--model` takes, `tasks` is what is measured.
+    """A loop of rounds. `student` is what `--model` takes, `tasks` is what is measured.
 
-    `weak_below` calls a tier weak whose interval lies wholly below that pass rate (0..1), instead of below the pass
-    rate of all tasks. `max_new_tokens` bounds every completion (None: the protocol's number). `prompt_weight` is what
-    a prompt's tokens count in the loss, beside 1 for an answer's.
+    Without `filter_answers`, wrong answers of the teacher are learnt as well. `faults` says where wrong answers beside
+    the right ones come from, and `pairs` what training makes of them. `weak_below` calls a tier weak whose interval
+    lies wholly below that pass rate (0..1), instead of below the pass rate of all tasks. `max_new_tokens` bounds every
+    completion (None: the protocol's number). `prompt_weight` is what a prompt's tokens count in the loss, beside 1 for
+    an answer's.
     """
 
     student: str
@@ -44,6 +62,10 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     training: TrainSettings
     tasks: str = "ladder"
     questions: QuestionsConfig = QuestionsConfig()
+    attempts: AttemptsConfig = AttemptsConfig()
+    filter_answers: bool = True
+    faults: FaultsConfig = FaultsConfig()
+    pairs: PairSettings = PairSettings()
     keep: KeepRule = KeepRule()
     weak_below: float | None = None
     prompt_weight: float = 0.0
@@ -97,10 +119,11 @@ class Journal:
         _write_whole(self.folder / STAGES, b"".join(lines))
 
 
-def run_loop(config: LoopConfig, out: Path, machine: Machine) -> list[Decision]:
+def run_loop(config: LoopConfig, out: Path, machine: Machine, until_gate: bool = False) -> list[Decision]:
     """Go through the rounds in `out`/rounds/NN and return their decisions; finished ones are read.
 
-    Stops early when no tier is weak. Raises UsageError when `out` holds a loop with another configuration.
+    Stops early when no tier is weak, and with `until_gate` when a round is kept. Raises UsageError when `out` holds a
+    loop with another configuration.
     """
     from distill.round import Round
 
@@ -117,7 +140,7 @@ def run_loop(config: LoopConfig, out: Path, machine: Machine) -> list[Decision]:
             _write_whole(folder / DECISION, msgspec.json.format(msgspec.json.encode(decision)))
         decisions.append(decision)
         machine.say(f"round {number}: {'kept' if decision.kept else 'not kept'}: {decision.reason}")
-        if not decision.weak:
+        if not decision.weak or (until_gate and decision.kept):
             break
     return decisions
 

@@ -1,105 +1,197 @@
-"""Questions to make lessons of: where they come from, and the file that the harness has a teacher answer."""
+"""Questions to make lessons of: which ones, where they come from, the file that the harness has a teacher answer."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from distill.lessons import LeakageError
-from harness import CheckTests, Leak, Task, UsageError, find_leaks, ladder_train, load_benchmark
+from distill.seeds import LevelWeights, SeedQuestion, Wanted, dealt, random_tiers, wanted_by_levels, wanted_of_tiers
+from distill.seeds import QuestionsBy as QuestionsBy
+from harness import CheckTests, Leak, Task, UsageError, find_leaks, ladder_families, ladder_rungs, load_benchmark
 
-_SEEDS = 100  # more than there are tiers
+_SEEDS = 100  # more than a plan has parts
+_PROBES = 80  # the first part of the probes: no plan of questions has so many
 
 
 class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which questions: `source` is `ladder` (its training tasks) or a task file in HumanEval's format.
 
-    `count` questions a round; the share `replay` of them is of the tiers that are not weak, so that those are not
-    forgotten. The lines of a file have the fields `tier` and `"split": "train"` beside HumanEval's. With `fail_on_leak`
-    a lesson that gives a test away ends the round; otherwise it is left out and counted.
+    `count` questions a round, chosen by `feedback`. By weak tiers, and with a random tier in their place, the share
+    `replay` of them is of the other tiers, so that those are not forgotten; otherwise `replay` says nothing. By levels,
+    `weights` say how often the like of a seed question is asked, and the share `widen` is of other kinds than easy
+    seeds are. The lines of a file have the fields `tier` and `"split": "train"` beside HumanEval's, and may have
+    `family`, which is the kind. With `fail_on_leak` a lesson that gives a test away ends the round; otherwise it is
+    left out and counted.
     """
 
     source: str = "ladder"
     count: int = 4000
+    feedback: QuestionsBy = QuestionsBy.WEAK_TIERS
     replay: float = 0.25
+    weights: LevelWeights = LevelWeights()
+    widen: float = 1 / 6
     fail_on_leak: bool = False
 
     def __post_init__(self) -> None:
-        if self.count < 1 or not 0 <= self.replay < 1:
-            raise ValueError("count is at least 1, and replay a share below 1")
+        if self.count < 1 or not 0 <= self.replay < 1 or not 0 <= self.widen <= 1:
+            raise ValueError("count is at least 1, replay a share below 1, and widen a share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """The questions of a round, and the leaks for which others were left out."""
+    """The questions of a round, and the leaks for which others were left out.
+
+    `families` has the kind of each question where kinds matter. `known` counts those that were left out because they
+    are among the texts to keep away from. `plan` is what was asked for.
+    """
 
     tasks: tuple[Task, ...]
     leaks: tuple[Leak, ...]
+    families: Mapping[str, str] = field(default_factory=dict)
+    known: int = 0
+    plan: tuple[Wanted, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Supplied:
+    task: Task
+    family: str
 
 
 def choose(
-    config: QuestionsConfig, weak: Sequence[str], other: Sequence[str], tests: Sequence[Task], seed: int
+    config: QuestionsConfig,
+    weak: Sequence[str],
+    other: Sequence[str],
+    tests: Sequence[Task],
+    seed: int,
+    seeds: Sequence[SeedQuestion] = (),
+    avoid: Container[str] = (),
 ) -> Chosen:
-    """Return questions for the weak tiers, and for the others by the replay share; none that gives a test away.
+    """Return the questions of a round; none that gives a test away, and none whose prompt is in `avoid`.
 
-    Raises UsageError when a file has none for a weak tier, LeakageError when a question is a test by its id.
+    Raises UsageError when a file has none for a tier that is asked for, LeakageError when a question is a test by its
+    id.
     """
-    replayed = round(config.count * config.replay) if other else 0
-    wanted = {**_dealt(config.count - replayed, weak), **_dealt(replayed, other)}
-    supply = _from_ladder if config.source == "ladder" else _from_file
-    tasks = supply(config.source, wanted, seed)
-    if foreign := [task for task in tasks if task.split != "train"]:
+    return _supplied(config, _plan(config, weak, other, seed, seeds), tests, seed, avoid)
+
+
+def choose_probes(
+    config: QuestionsConfig,
+    count: int,
+    tiers: Sequence[str],
+    tests: Sequence[Task],
+    seed: int,
+    avoid: Container[str] = (),
+) -> Chosen:
+    """Return questions for the student to try, each tier having its share; they are never the round's questions.
+
+    `avoid` has the prompts of what the student was trained on: a probe of those would say that it copes. Raises as
+    `choose` does.
+    """
+    wanted = [Wanted(tier=tier, count=number) for tier, number in dealt(count, tiers).items()]
+    return _supplied(config, wanted, tests, seed, avoid, _PROBES)
+
+
+def _plan(
+    config: QuestionsConfig, weak: Sequence[str], other: Sequence[str], seed: int, seeds: Sequence[SeedQuestion]
+) -> list[Wanted]:
+    if config.feedback is QuestionsBy.NONE:
+        return wanted_of_tiers(config.count, [*weak, *other], (), 0)
+    if config.feedback is QuestionsBy.RANDOM_TIER:
+        weak, other = random_tiers(weak, other, seed)
+    if config.feedback in (QuestionsBy.WEAK_TIERS, QuestionsBy.RANDOM_TIER):
+        return wanted_of_tiers(config.count, weak, other, config.replay)
+    kinds = {(one.tier, one.family) for one in seeds}
+    if config.source == "ladder":
+        kinds |= {(tier, family) for tier in (*weak, *other) for family in ladder_families(tier)}
+    by_levels = wanted_by_levels(seeds, config.count, config.weights, config.widen, kinds)
+    if config.feedback is QuestionsBy.LEVELS:
+        return by_levels
+    counts: dict[str, int] = {}
+    for part in by_levels:
+        counts[part.tier] = counts.get(part.tier, 0) + part.count
+    return [Wanted(tier=tier, count=count) for tier, count in sorted(counts.items())]
+
+
+def _supplied(
+    config: QuestionsConfig,
+    plan: Sequence[Wanted],
+    tests: Sequence[Task],
+    seed: int,
+    avoid: Container[str],
+    first: int = 0,
+) -> Chosen:
+    if config.source == "ladder":
+        supplied = _from_ladder(plan, seed, first)
+    else:
+        supplied = _from_file(config.source, plan, f"{seed} probes" if first else str(seed), avoid)
+    if foreign := [one.task for one in supplied if one.task.split != "train"]:
         raise LeakageError(
             f"{config.source}: {foreign[0].task_id} is not marked as a task to train on; if it is one, give its line "
             'the field "split": "train"'
         )
-    known = {task.task_id for task in tests}
-    if same := sorted(known.intersection(task.task_id for task in tasks)):
+    test_ids = {task.task_id for task in tests}
+    if same := sorted(test_ids.intersection(one.task.task_id for one in supplied)):
         raise LeakageError(f"{config.source}: {same[0]} is a task of the test set; train on other tasks")
+    new = [one for one in supplied if one.task.prompt not in avoid]
     # Programs of a file are anybody's, and are compared by text alone; the ladder's generator has compared behaviour.
-    leaks = find_leaks(tasks, tests, run=False)
+    leaks = find_leaks([one.task for one in new], tests, run=False)
     leaking = {leak.task_id for leak in leaks}
-    return Chosen(tasks=tuple(task for task in tasks if task.task_id not in leaking), leaks=tuple(leaks))
+    kept = [one for one in new if one.task.task_id not in leaking]
+    return Chosen(
+        tasks=tuple(one.task for one in kept),
+        leaks=tuple(leaks),
+        families={one.task.task_id: one.family for one in kept if one.family},
+        known=len(supplied) - len(new),
+        plan=tuple(plan),
+    )
 
 
-def _dealt(count: int, tiers: Sequence[str]) -> dict[str, int]:
-    """Deal a count out to tiers, the first ones getting what is left over."""
-    return {tier: count // len(tiers) + (place < count % len(tiers)) for place, tier in enumerate(tiers)}
-
-
-def _from_ladder(_: str, wanted: dict[str, int], seed: int) -> list[Task]:
-    # A seed of its own for each tier, since task ids are made of seed and number.
+def _from_ladder(plan: Sequence[Wanted], seed: int, first: int) -> list[_Supplied]:
+    # A seed of its own for each part, since task ids are made of seed and number.
     return [
-        task
-        for place, (tier, count) in enumerate(wanted.items())
-        for task in ladder_train(seed=seed * _SEEDS + place, count=count, tiers=(tier,))
+        _Supplied(task=rung.to_task("train"), family=rung.family)
+        for place, part in enumerate(plan, first)
+        for rung in ladder_rungs(
+            seed=seed * _SEEDS + place, count=part.count, tiers=(part.tier,), families=part.families or None
+        )
     ]
 
 
-def _from_file(path: str, wanted: dict[str, int], seed: int) -> list[Task]:
+def _from_file(path: str, plan: Sequence[Wanted], seed: str, avoid: Container[str]) -> list[_Supplied]:
     import random
 
-    by_tier: dict[str, list[Task]] = {}
+    families = read_families(Path(path))
+    by_tier: dict[str, list[_Supplied]] = {}
     for task in load_benchmark(path).tasks:
-        by_tier.setdefault(task.tier or "", []).append(task)
-    chosen = []
-    for tier, count in wanted.items():
-        if count and tier not in by_tier:
-            raise UsageError(f"{path} has no questions of the tier {tier}: it has {', '.join(sorted(by_tier))}")
-        tasks = by_tier.get(tier, [])
-        chosen += random.Random(f"{seed} {tier}").sample(tasks, min(count, len(tasks)))
-    return chosen
+        by_tier.setdefault(task.tier or "", []).append(_Supplied(task=task, family=families.get(task.task_id, "")))
+    chosen: dict[str, _Supplied] = {}
+    for part in plan:
+        if part.count and part.tier not in by_tier:
+            raise UsageError(f"{path} has no questions of the tier {part.tier}: it has {', '.join(sorted(by_tier))}")
+        there = [
+            one
+            for one in by_tier.get(part.tier, [])
+            if (not part.families or one.family in part.families)
+            and one.task.task_id not in chosen
+            and one.task.prompt not in avoid
+        ]
+        label = " ".join((seed, part.tier, *part.families))
+        drawn = random.Random(label).sample(there, min(part.count, len(there)))
+        chosen |= {one.task.task_id: one for one in drawn}
+    return list(chosen.values())
 
 
-def write_tasks(tasks: Iterable[Task], path: Path) -> None:
+def write_tasks(tasks: Iterable[Task], path: Path, families: Mapping[str, str] | None = None) -> None:
     """Write tasks in HumanEval's format with their tier, for `--tasks FILE`; the file appears at the end and whole.
 
-    Raises UsageError for a task with other tests.
+    `families` adds the kinds of tasks. Raises UsageError for a task with other tests.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     with part.open("w", encoding="utf-8") as out:
@@ -116,5 +208,18 @@ def write_tasks(tasks: Iterable[Task], path: Path) -> None:
                 "tier": task.tier or "",
                 "split": task.split,
             }
+            if family := (families or {}).get(task.task_id):
+                row["family"] = family
             out.write(json.dumps(row) + "\n")
     part.replace(path)
+
+
+def read_families(path: Path) -> dict[str, str]:
+    """Return the kind of each task of a file whose line names one; the harness has read that file before."""
+    families = {}
+    with path.open("rb") as lines:
+        for line in lines:
+            row = json.loads(line) if line.strip() else {}
+            if isinstance(row.get("family"), str) and row["family"]:
+                families[str(row.get("task_id"))] = row["family"]
+    return families

@@ -49,11 +49,13 @@ class TrainingFile:
 
 
 def text_of_lesson(lesson: Lesson) -> TrainingText:
-    """Return a lesson as a training text."""
+    """Return a lesson as a training text, its faulty side as well: what is learnt as wrong may be a test's solution."""
+    sides = [lesson.completion, *([lesson.fault.completion] if lesson.fault else [])]
+    texts = [lesson.prompt + side for side in sides]
     return TrainingText(
         name=f"{lesson.task_id}[{lesson.sample_index}]",
-        text=lesson.prompt + lesson.completion,
-        programs=programs_in(lesson.prompt + lesson.completion),
+        text="\n".join(texts),
+        programs=tuple(dict.fromkeys(program for text in texts for program in programs_in(text))),
         question=lesson.task_id,
     )
 

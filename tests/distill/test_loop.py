@@ -157,17 +157,18 @@ def test_a_round_trains_on_right_answers_alone_and_decides_by_the_held_back_half
 
 
 KILLED = """
-import os, signal, sys
+import importlib, os, signal, sys
 from pathlib import Path
 import msgspec
-import distill.round as round_module
+
 from distill.loop import LoopConfig, Machine, run_loop
 from harness import NoProgress
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(round_module, sys.argv[1], die)
+module, _, name = sys.argv[1].rpartition(".")
+setattr(importlib.import_module(f"distill.{module}"), name, die)
 config = msgspec.json.decode(sys.argv[2], type=LoopConfig)
 run_loop(config, Path(sys.argv[3]), Machine(progress=NoProgress, say=lambda text: None))
 """
@@ -177,7 +178,13 @@ run_loop(config, Path(sys.argv[3]), Machine(progress=NoProgress, say=lambda text
 def test_killed_in_any_stage_it_goes_on_to_the_same_student(few_tasks: Path, tmp_path: Path) -> None:
     wanted = config(few_tasks)
     text = msgspec.json.encode(wanted).decode()
-    for name in ("choose", "write_lessons", "train", "save", "decide"):  # one after the other, in one folder
+    for name in (
+        "round.choose",
+        "round.write_lessons",
+        "study.train",
+        "round.save",
+        "round.decide",
+    ):  # one after the other, in one folder
         command = [sys.executable, "-c", KILLED, name, text, str(tmp_path / "killed")]
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
         assert ran.returncode == -signal.SIGKILL, (name, ran.stderr[-2000:])

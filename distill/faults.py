@@ -1,0 +1,133 @@
+"""Faulty sides of lessons: wrong answers that were judged, the student's own first or changed right ones.
+
+A fault answers the same question as its lesson, came to an end, and failed by the harness's verdict; what was not
+judged is none. Changed answers differ from the right one in one place and in nothing else, layout included: only an
+answer that stands as Python's `ast.unparse` writes it is changed, so that a model cannot tell the sides by their looks.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from distill.lessons import Fault, FaultSource, Lesson
+from harness import Outcome, Run, StopReason, mutants
+
+STUDENT_RUN, MUTANTS_RUN = "tries", "mutants"
+_MAX_CHARACTERS = 4_000  # of a program that is changed: a mutant costs a parse for each of its places
+_INDENT = "    "
+_SHOWN = frozenset({"removed statement", "dropped branch"})  # they leave `pass` and `if True`, which nobody writes
+
+
+class FaultsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where faulty sides come from: the first of `sources` that has one for a lesson. None: lessons are right sides.
+
+    `student` samples `n_samples` answers to each question at `temperature`; `mutation` makes up to `mutants` wrong
+    programs of a right answer.
+    """
+
+    sources: tuple[FaultSource, ...] = ()
+    n_samples: int = 1
+    temperature: float = 0.8
+    mutants: int = 3
+
+    def __post_init__(self) -> None:
+        if self.n_samples < 1 or self.mutants < 1 or self.temperature < 0:
+            raise ValueError("n_samples and mutants are at least 1, temperature at least 0")
+        if len(set(self.sources)) < len(self.sources):
+            raise ValueError("each source of faults is named once")
+
+
+def with_faults(lessons: Iterable[Lesson], run: Run, source: FaultSource) -> list[Lesson]:
+    """Return the lessons, right ones without a fault with the first one that the run has for their question."""
+    failed = {
+        (one.task_id, one.sample_index): one.outcome
+        for one in run.verdicts()
+        if one.outcome not in (Outcome.PASSED, Outcome.NOT_JUDGED)
+    }
+    found: dict[str, list[Fault]] = {}
+    for sample in run.samples():
+        outcome = failed.get((sample.task_id, sample.sample_index))
+        if outcome is None or sample.stop_reason is StopReason.LENGTH:
+            continue
+        fault = Fault(
+            source=source,
+            run=run.folder.name,
+            sample_index=sample.sample_index,
+            outcome=outcome,
+            completion=sample.completion,
+        )
+        found.setdefault(sample.task_id, []).append(fault)
+    return [_with_fault(lesson, found.get(lesson.task_id, ())) for lesson in lessons]
+
+
+def _with_fault(lesson: Lesson, faults: Sequence[Fault]) -> Lesson:
+    if lesson.fault is not None or not lesson.passed:
+        return lesson
+    return replace(lesson, fault=next((one for one in faults if one.completion != lesson.completion), None))
+
+
+def write_mutants(lessons: Iterable[Lesson], path: Path, most: int, seed: int) -> int:
+    """Write up to `most` changed answers for each question as a samples file, and return how many there are.
+
+    Which ones is random, by `seed` and question. A question's first right answer is changed.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    seen: set[str] = set()
+    count = 0
+    with part.open("w", encoding="ascii") as out:
+        for lesson in lessons:
+            if lesson.task_id in seen or not lesson.passed:
+                continue
+            seen.add(lesson.task_id)
+            changed = mutated(lesson.prompt, lesson.completion)
+            chance = random.Random(f"{seed} {lesson.task_id}")
+            for completion in chance.sample(changed, min(most, len(changed))):
+                out.write(json.dumps({"task_id": lesson.task_id, "completion": completion}) + "\n")
+                count += 1
+    part.replace(path)
+    return count
+
+
+def mutated(prompt: str, completion: str) -> list[str]:
+    """Return an answer changed in one place, each time another; none for what is no body of a function.
+
+    `prompt` ends within a function, behind its docstring, and `completion` is the rest of it.
+    """
+    if len(prompt) + len(completion) > _MAX_CHARACTERS:
+        return []
+    body = completion.rstrip()
+    try:
+        right = _split(ast.parse(prompt + completion))
+        if right is None or right.body != body:
+            return []
+        found = [_split(mutant.tree) for mutant in mutants(prompt + completion) if mutant.kind not in _SHOWN]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    bodies = dict.fromkeys(one.body for one in found if one is not None and one.head == right.head)
+    return [changed + completion[len(body) :] for changed in bodies if changed != body]
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """A program as `ast.unparse` writes it: up to its last function's docstring, and the rest of that function."""
+
+    head: str
+    body: str
+
+
+def _split(tree: ast.Module) -> _Split | None:
+    """Split a program; None unless it ends in a function with a docstring and something behind it."""
+    function = tree.body[-1] if tree.body else None
+    if not isinstance(function, ast.FunctionDef) or ast.get_docstring(function) is None or len(function.body) < 2:
+        return None
+    rest = ast.unparse(ast.Module(body=function.body[1:], type_ignores=[]))
+    function.body = function.body[:1]
+    return _Split(head=ast.unparse(tree), body="\n".join(_INDENT + line for line in rest.splitlines()))

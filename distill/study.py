@@ -1,0 +1,44 @@
+"""Training a student on lessons: on right answers alone, or on pairs where faulty sides are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill.curriculum import Stage
+from distill.lessons import Lesson
+from distill.pairs import Pair, PairSettings, pairs_of, train_on_pairs
+from distill.rows import rows_of
+from distill.training import Row, TrainResult, TrainSettings, train
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySettings:
+    """How lessons are learnt. `pairs` says what faulty sides do, where lessons have any."""
+
+    training: TrainSettings
+    pairs: PairSettings
+    prompt_weight: float
+
+
+def study(model: Any, tokenizer: Any, lessons: Sequence[Lesson], settings: StudySettings, folder: Path) -> TrainResult:
+    """Train a model in place on lessons; killed and called again with the model as it was, it goes on in `folder`.
+
+    Without any faulty side this is, bit by bit, the training on right answers.
+    """
+    examples = examples_of(tokenizer, lessons, settings.prompt_weight)
+    everything = (Stage(name="lessons", examples=tuple(range(len(examples))), share=1.0, shuffled=True),)
+    pad = tokenizer.pad_token_id
+    if not any(isinstance(one, Pair) for one in examples):
+        return train(model, examples, everything, settings.training, pad, folder)
+    return train_on_pairs(model, examples, everything, settings.training, pad, folder, settings.pairs)
+
+
+def examples_of(tokenizer: Any, lessons: Sequence[Lesson], prompt_weight: float) -> list[Pair | Row]:
+    """Return a pair for each lesson with a faulty side, and a row for each other one, in their order."""
+    rows = iter(rows_of(tokenizer, [(one.prompt, one.completion) for one in lessons], prompt_weight))
+    texts = [(one.prompt, one.completion, one.fault.completion) for one in lessons if one.fault is not None]
+    pairs = iter(pairs_of(tokenizer, texts, prompt_weight) if texts else ())
+    return [row if lesson.fault is None else next(pairs) for lesson, row in zip(lessons, rows, strict=True)]

