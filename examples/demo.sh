@@ -19,7 +19,8 @@ run() {
 }
 
 heading "1. A student of a million parameters on the ladder, 240 tasks in four tiers: where is it weak?"
-run harness eval --model demo:student --tasks ladder --batch-size 64 --out "$OUT/student"
+run harness eval --model demo:student --tasks ladder --batch-size 64 --max-new-tokens 200 \
+    --out "$OUT/student"
 
 heading "2. One round: the teacher answers training questions of the weak tiers, the student learns the right answers"
 run harness distill run --recipe demo --out "$OUT/loop"
@@ -28,7 +29,7 @@ heading "3. The new student on the whole ladder"
 run harness show "$OUT/loop/rounds/01/candidate" --failures 1
 
 heading "4. The gate: is it worse anywhere?"
-run harness gate "$OUT/loop/rounds/01/candidate" --baseline "$OUT/student" --tier-max-drop 10
+run harness gate "$OUT/loop/rounds/01/candidate" --baseline "$OUT/student"
 
 heading "5. The leaderboard"
 run harness leaderboard "$OUT/student" "$OUT/loop/rounds/01/candidate" --out "$OUT/leaderboard" --title "Demo"
