@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from distill.decontaminate_command import decontaminate
+from distill.rating_command import rate
 
 if TYPE_CHECKING:
     from distill.keep import Decision
@@ -21,6 +22,7 @@ def distill() -> None:
 
 
 distill.add_command(decontaminate)
+distill.add_command(rate)
 
 
 @distill.command()
