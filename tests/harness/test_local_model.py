@@ -419,7 +419,7 @@ def test_a_broken_folder_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("name", "options", "error", "message"),
     [
-        ("nowhere", {}, UsageError, "no folder on this machine, and an id reads org/name or org/name@revision"),
+        ("nowhere", {}, UsageError, "no folder on this machine, an id reads org/name or org/name@revision"),
         ("/no/such/folder", {}, UsageError, "no folder on this machine"),
         ("org/name@", {}, UsageError, "org/name@revision"),
         ("a" * 5000, {}, UsageError, "no folder"),
