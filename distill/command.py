@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,7 @@ from distill.rating_command import rate
 
 if TYPE_CHECKING:
     from distill.keep import Decision
+    from distill.loop import LoopConfig
 
 
 @click.group()
@@ -40,10 +41,17 @@ def pretrain(recipe: str | None, config: Path | None, out: Path) -> None:
 
 
 @distill.command()
-@click.option("--recipe", help="A loop that is shipped: demo.")
+@click.option(
+    "--recipe",
+    help="A loop that is shipped: demo, iterkd, logit-kd, persd, random-tier, self-training, sequence-kd, sft.",
+)
 @click.option("--config", type=click.Path(path_type=Path), help="A loop of your own (YAML).")
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="The loop's folder.")
+@click.option(
+    "--set", "changes", metavar="KEY=VALUE", multiple=True, help="Change a value, e.g. questions.feedback=none."
+)
 @click.option("--rounds", type=click.IntRange(1), help="How many rounds.  [default: the recipe's]")
+@click.option("--until-gate", is_flag=True, help="Stop as soon as a round is kept.")
 @click.option(
     "--sandbox",
     type=click.Choice(["auto", "docker", "local"]),
@@ -52,39 +60,43 @@ def pretrain(recipe: str | None, config: Path | None, out: Path) -> None:
     help="Where programs run; auto is docker if an engine answers.",
 )
 @click.option("--workers", type=click.IntRange(1), show_default="the number of cores", help="Programs at a time.")
-@click.option("--dry-run", is_flag=True, help="Print the resolved configuration and do nothing.")
-def run(
-    recipe: str | None,
-    config: Path | None,
-    out: Path,
-    rounds: int | None,
-    sandbox: str,
-    workers: int | None,
-    dry_run: bool,
-) -> None:
+@click.option("--dry-run", is_flag=True, help="Print the resolved configuration and what a round costs.")
+def run(out: Path, rounds: int | None, until_gate: bool, dry_run: bool, **options: Any) -> None:
     """Retrain a student for the tiers in which it is weak, and keep it if held-back tasks show that it is better.
 
-    Each round: evaluate, flag weak tiers, have the teacher answer training questions of these tiers, judge the answers,
-    train on the right ones, evaluate, decide. Killed and started again with the same options it goes on.
+    Each round: evaluate, flag weak tiers, have the teacher answer training questions, judge the answers, train on the
+    right ones, evaluate, decide. The recipe says which questions, and what wrong answers are for. Killed and started
+    again with the same options it goes on.
     """
     from msgspec.structs import replace
 
-    from distill.config import chosen, dump
+    from distill.config import chosen
     from distill.loop import LoopConfig, Machine, run_loop
     from harness import progress_for
 
-    loop = chosen("loop", recipe, config, LoopConfig)
+    loop = chosen("loop", options["recipe"], options["config"], LoopConfig, options["changes"])
     loop = replace(loop, rounds=rounds or loop.rounds)
     if dry_run:
-        click.echo(dump(loop).rstrip())
+        print_plan(loop)
         return
     machine = Machine(
-        sandbox=sandbox,
-        workers=workers or len(os.sched_getaffinity(0)),
+        sandbox=options["sandbox"],
+        workers=options["workers"] or len(os.sched_getaffinity(0)),
         progress=progress_for,
         say=lambda text: click.echo(text, err=True),
     )
-    print_decisions(run_loop(loop, out, machine))
+    print_decisions(run_loop(loop, out, machine, until_gate))
+
+
+def print_plan(loop: LoopConfig) -> None:
+    """Print a configuration as YAML, and what a round of it costs as comments."""
+    from distill.config import dump
+    from distill.estimate import estimate
+
+    click.echo(dump(loop).rstrip())
+    click.echo(f"# At most, in each of up to {loop.rounds} rounds (by what rule):")
+    for cost in estimate(loop):
+        click.echo(f"# {cost.amount:13,} {cost.what} ({cost.rule})")
 
 
 @distill.command()

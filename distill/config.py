@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -22,11 +22,37 @@ def shipped(kind: str) -> tuple[str, ...]:
     return tuple(sorted(name.removeprefix(f"{kind}-").removesuffix(".yaml") for name in found))
 
 
-def chosen(kind: str, recipe: str | None, file: Path | None, config: type[Config]) -> Config:
-    """Return the recipe of that name or of that file: one of the two is given. Raises UsageError otherwise."""
+def chosen(
+    kind: str, recipe: str | None, file: Path | None, config: type[Config], changes: Sequence[str] = ()
+) -> Config:
+    """Return the recipe of that name or of that file: one of the two is given. Raises UsageError otherwise.
+
+    `changes` are like `questions.feedback=none`: a key, from the outermost inwards, and its value as YAML.
+    """
     if (recipe is None) == (file is None):
         raise UsageError(f"give either --recipe ({', '.join(shipped(kind))}) or --config FILE")
-    return load_file(file, config) if file else load_recipe(kind, str(recipe), config)
+    found = load_file(file, config) if file else load_recipe(kind, str(recipe), config)
+    return with_changes(found, changes)
+
+
+def with_changes(found: Config, changes: Sequence[str]) -> Config:
+    """Return a configuration with single values changed; see `chosen`. Raises UsageError for one that does not fit."""
+    if not changes:
+        return found
+    values = msgspec.to_builtins(found)
+    for change in changes:
+        path, sign, text = change.partition("=")
+        *outer, last = path.split(".")
+        place = values
+        for key in outer:
+            place = place.get(key) if isinstance(place, dict) else None
+        if not sign or not last or not isinstance(place, dict):
+            raise UsageError(f"--set {change}: write KEY=VALUE with a key of the configuration, as --dry-run prints it")
+        place[last] = _decode(text.encode(), f"--set {change}", object)
+    try:
+        return msgspec.convert(values, type(found))
+    except msgspec.ValidationError as error:
+        raise UsageError(f"--set {', '.join(changes)}: {str(error).splitlines()[0]}") from error
 
 
 def load_recipe(kind: str, name: str, config: type[Config]) -> Config:

@@ -13,6 +13,7 @@ import os
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -20,8 +21,7 @@ import msgspec
 from distill.lessons import Fault, FaultSource, Lesson
 from harness import Outcome, Run, StopReason, mutants
 
-STUDENT_RUN, MUTANTS_RUN = "tries", "mutants"
-_MAX_CHARACTERS = 4_000  # of a program that is changed: a mutant costs a parse for each of its places
+_MAX_CHARACTERS, _MOST_CHANGES = 4_000, 400  # of a program that is changed: each change costs a parse, or 10 ms
 _INDENT = "    "
 _SHOWN = frozenset({"removed statement", "dropped branch"})  # they leave `pass` and `if True`, which nobody writes
 
@@ -30,7 +30,7 @@ class FaultsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Where faulty sides come from: the first of `sources` that has one for a lesson. None: lessons are right sides.
 
     `student` samples `n_samples` answers to each question at `temperature`; `mutation` makes up to `mutants` wrong
-    programs of a right answer.
+    programs of a right answer; `teacher` is asked for one, for the questions that are still without.
     """
 
     sources: tuple[FaultSource, ...] = ()
@@ -41,6 +41,8 @@ class FaultsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         if self.n_samples < 1 or self.mutants < 1 or self.temperature < 0:
             raise ValueError("n_samples and mutants are at least 1, temperature at least 0")
+        if self.n_samples > 1 and not self.temperature:
+            raise ValueError("several greedy samples are all the same: give a temperature above 0")
         if len(set(self.sources)) < len(self.sources):
             raise ValueError("each source of faults is named once")
 
@@ -108,7 +110,8 @@ def mutated(prompt: str, completion: str) -> list[str]:
         right = _split(ast.parse(prompt + completion))
         if right is None or right.body != body:
             return []
-        found = [_split(mutant.tree) for mutant in mutants(prompt + completion) if mutant.kind not in _SHOWN]
+        changes = islice(mutants(prompt + completion), _MOST_CHANGES)
+        found = [_split(change.tree) for change in changes if change.kind not in _SHOWN]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     bodies = dict.fromkeys(one.body for one in found if one is not None and one.head == right.head)

@@ -22,6 +22,7 @@ class FaultSource(StrEnum):
 
     STUDENT = "student"  # its own sample on that question
     MUTATION = "mutation"  # the right answer, changed in one place
+    TEACHER = "teacher"  # asked for a program with an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,12 @@ from distill.config import dump
 from distill.faults import FaultsConfig
 from distill.feedback import FeedbackConfig
 from distill.keep import Decision, KeepRule
+from distill.lessons import FaultSource
 from distill.levels import LevelRule
+from distill.logits import LogitSettings, see_that_tokens_agree
 from distill.pairs import PairSettings
 from distill.questions import QuestionsConfig
-from distill.teaching import TeacherConfig
+from distill.teaching import STUDENT, TeacherConfig
 from distill.training import TrainSettings
 from harness import Progress, UsageError
 
@@ -43,6 +45,8 @@ class AttemptsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def __post_init__(self) -> None:
         if self.probes < 1 or self.n_samples < 1 or self.temperature < 0:
             raise ValueError("probes and n_samples are at least 1, temperature at least 0")
+        if self.n_samples > 1 and not self.temperature:
+            raise ValueError("several greedy samples are all the same: give a temperature above 0")
         if self.rule is not LevelRule.PASS_RATE and self.views.scorer is None:
             raise ValueError(f"levels by the rule {self.rule} need a model view: name views.scorer")
 
@@ -51,10 +55,10 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A loop of rounds. `student` is what `--model` takes, `tasks` is what is measured.
 
     Without `filter_answers`, wrong answers of the teacher are learnt as well. `faults` says where wrong answers beside
-    the right ones come from, and `pairs` what training makes of them. `weak_below` calls a tier weak whose interval
-    lies wholly below that pass rate (0..1), instead of below the pass rate of all tasks. `max_new_tokens` bounds every
-    completion (None: the protocol's number). `prompt_weight` is what a prompt's tokens count in the loss, beside 1 for
-    an answer's.
+    the right ones come from, and `pairs` what training makes of them; `logits` has the teacher's probabilities
+    learnt instead. `weak_below` calls a tier weak whose interval lies wholly below that pass rate (0..1), instead of
+    below the pass rate of all tasks. `max_new_tokens` bounds every completion (None: the protocol's number).
+    `prompt_weight` is what a prompt's tokens count in the loss, beside 1 for an answer's.
     """
 
     student: str
@@ -66,6 +70,7 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     filter_answers: bool = True
     faults: FaultsConfig = FaultsConfig()
     pairs: PairSettings = PairSettings()
+    logits: LogitSettings | None = None
     keep: KeepRule = KeepRule()
     weak_below: float | None = None
     prompt_weight: float = 0.0
@@ -73,6 +78,12 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     batch_size: int = 64
     rounds: int = 1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.logits and (self.faults.sources or self.teacher.model in (None, STUDENT)):
+            raise ValueError("logits need another model for a teacher, and lessons without faulty sides")
+        if FaultSource.TEACHER in self.faults.sources and not self.teacher.can_be_asked:
+            raise ValueError("faults by the teacher need a model for a teacher that can be asked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +140,8 @@ def run_loop(config: LoopConfig, out: Path, machine: Machine, until_gate: bool =
 
     out.mkdir(parents=True, exist_ok=True)
     _see_that_it_is_the_same(config, out / CONFIG)
+    if config.logits:
+        see_that_tokens_agree(config.student, config.teacher.name)
     decisions: list[Decision] = []
     for number in range(1, config.rounds + 1):
         last = decisions[-1] if decisions else None

@@ -130,18 +130,21 @@ def assess(model: Model, answers: Sequence[Answer], settings: GenerationSettings
         )
         for place, answer in enumerate(answers)
     ]
-    return [_view(model.name, text) for text in _completions(model, prompts, settings)]
+    return [_view(model.name, text) for text in completions_of(model, prompts, settings)]
 
 
-def _completions(model: Model, prompts: Sequence[Prompt], settings: GenerationSettings) -> list[str | UsageError]:
-    """Return each prompt's completion, or the refusal of it: halves are tried until it is known which it is."""
+def completions_of(model: Model, prompts: Sequence[Prompt], settings: GenerationSettings) -> list[str | UsageError]:
+    """Return each prompt's completion, or the refusal of it: halves are tried until it is known which it is.
+
+    Raises ModelUnavailable when the model fails.
+    """
     try:
         return [completion.text for completion in model.generate(prompts, settings)]
     except UsageError as error:
         if len(prompts) == 1:
             return [error]
     half = len(prompts) // 2
-    return [*_completions(model, prompts[:half], settings), *_completions(model, prompts[half:], settings)]
+    return [*completions_of(model, prompts[:half], settings), *completions_of(model, prompts[half:], settings)]
 
 
 def _view(model: str, text: str | UsageError) -> ModelView:

@@ -24,6 +24,7 @@ class PromptName(StrEnum):
     QUESTION_EASY = "question_easy"  # from a seed that the student copes with: the same domain, rarer, different
     QUESTION_HARD = "question_hard"  # from a medium or hard one: the same domain and type of task
     RATE_QUESTION = "rate_question"
+    REFINE_ANSWER = "refine_answer"
     SCORE_ANSWER = "score_answer"
 
 
@@ -43,6 +44,7 @@ FIELDS: dict[PromptName, frozenset[str]] = {
     PromptName.QUESTION_EASY: frozenset({"instruction"}),
     PromptName.QUESTION_HARD: frozenset({"instruction"}),
     PromptName.RATE_QUESTION: frozenset({"instruction"}),
+    PromptName.REFINE_ANSWER: frozenset({"instruction", "program", "fence", "error"}),
     PromptName.SCORE_ANSWER: frozenset({"instruction", "program", "fence"}),
 }
 _BACKTICKS = re.compile("`+")

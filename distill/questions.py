@@ -107,9 +107,7 @@ def _plan(
         weak, other = random_tiers(weak, other, seed)
     if config.feedback in (QuestionsBy.WEAK_TIERS, QuestionsBy.RANDOM_TIER):
         return wanted_of_tiers(config.count, weak, other, config.replay)
-    kinds = {(one.tier, one.family) for one in seeds}
-    if config.source == "ladder":
-        kinds |= {(tier, family) for tier in (*weak, *other) for family in ladder_families(tier)}
+    kinds = _kinds(config.source, [*weak, *other])
     by_levels = wanted_by_levels(seeds, config.count, config.weights, config.widen, kinds)
     if config.feedback is QuestionsBy.LEVELS:
         return by_levels
@@ -117,6 +115,14 @@ def _plan(
     for part in by_levels:
         counts[part.tier] = counts.get(part.tier, 0) + part.count
     return [Wanted(tier=tier, count=count) for tier, count in sorted(counts.items())]
+
+
+def _kinds(source: str, tiers: Sequence[str]) -> set[tuple[str, str]]:
+    """Return the tiers and families of all questions that there are."""
+    if source == "ladder":
+        return {(tier, family) for tier in tiers for family in ladder_families(tier)}
+    families = read_families(Path(source))
+    return {(task.tier or "", families.get(task.task_id, "")) for task in load_benchmark(source).tasks}
 
 
 def _supplied(

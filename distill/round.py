@@ -5,39 +5,39 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from distill.decontaminate import decontaminate
-from distill.faults import MUTANTS_RUN, STUDENT_RUN, with_faults, write_mutants
+from distill.fault_stages import RUNS, FaultStages
 from distill.keep import Decision, decide
 from distill.lessons import FaultSource, LeakageError, Lesson, read_lessons, write_lessons
 from distill.levels import LEVELS, Level, find_levels, read_levels
 from distill.loop import Journal, LoopConfig, Machine
+from distill.mending import mended
 from distill.questions import choose, choose_probes, read_families, write_tasks
+from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
 from distill.scratch import save
 from distill.seeds import SeedQuestion, seeds_of
 from distill.study import StudySettings, study
-from distill.teaching import STUDENT, lessons_of, stored_answers
+from distill.teaching import STUDENT, stored_answers
 from distill.texts import text_of_lesson
 from harness import (
-    Decoding,
-    EvalConfig,
     Report,
     Run,
     digest_of,
-    evaluate,
     find_checkpoint,
     load_benchmark,
     load_run,
     load_weights,
 )
 
-PROBES, QUESTIONS, LESSONS, PLAN = "probes.jsonl", "questions.jsonl", "lessons.jsonl", "plan.json"
+PROBES, LESSONS, PLAN = "probes.jsonl", "lessons.jsonl", "plan.json"
 CONTAMINATION, DECONTAMINATION = "contamination.json", "decontamination.json"
-ATTEMPTS, ANSWERS, STORED, MUTANTS = "attempts", "answers", "stored.jsonl", "mutants.jsonl"
+ATTEMPTS, STORED = "attempts", "stored.jsonl"
 
 
 class Round:
@@ -52,6 +52,8 @@ class Round:
         self._seed = config.seed * 1000 + number
         folder.mkdir(parents=True, exist_ok=True)
         self._journal = Journal(folder)
+        self._runs = RoundRuns(config=config, folder=folder, student=student, seed=self._seed, machine=machine)
+        self._faults = FaultStages(self._runs)
 
     def play(self, measured: Path | None) -> Decision:
         """Go through the stages that are not done yet; `measured` is the student's run, where there is one already.
@@ -60,7 +62,7 @@ class Round:
         """
         if measured is None:
             measured = self._folder / "student"
-            self._once("evaluate", lambda: self._evaluated(self._student, self._config.tasks, "student"))
+            self._once("evaluate", lambda: self._runs.evaluated(self._config.tasks, "student", self._student))
         before = load_run(measured)
         weak, other = flagged(before.report)
         if not weak:
@@ -71,19 +73,18 @@ class Round:
             self._once("attempts", self._attempted)
             self._once("levels", self._levelled)
         self._once("questions", lambda: self._asked(before, weak, other))
+        if self._config.teacher.mends:
+            self._once(RUNS[FaultSource.STUDENT], partial(self._faults.find, FaultSource.STUDENT))
         self._once("answers", self._answered)
-        sources = self._config.faults.sources
-        if FaultSource.STUDENT in sources:
-            self._once("tries", self._tried)
-        if FaultSource.MUTATION in sources:
-            self._once("mutants", self._mutated)
+        for source in self._config.faults.sources:
+            self._once(RUNS[source], partial(self._faults.find, source))
         self._once("lessons", self._learnt)
         if not self._journal.done()["lessons"].counts["lessons"]:
             reason = f"no answer of {self._config.teacher.name} makes a lesson, so nothing was trained"
             return self._unchanged(reason, measured, weak)
         self._once("train", self._trained)
         candidate = str(self._folder / "checkpoint")
-        self._once("candidate", lambda: self._evaluated(candidate, self._config.tasks, "candidate"))
+        self._once("candidate", lambda: self._runs.evaluated(self._config.tasks, "candidate", candidate))
         kept, reason, changes = decide(before, load_run(self._folder / "candidate"), weak, self._config.keep)
         return Decision(
             round=self._number,
@@ -110,34 +111,6 @@ class Round:
             self._machine.say(f"round {self._number}: {stage}")
         self._journal.once(stage, work)
 
-    def _evaluated(
-        self, model: str, tasks: str, name: str, decoding: Decoding | None = None, stored: Path | None = None
-    ) -> dict[str, int]:
-        """Evaluate a model, or stored answers in its place, as the run folder of that name below the round's."""
-        limit = self._config.max_new_tokens
-        config = EvalConfig(
-            tasks=(tasks,),
-            out=self._folder / name,
-            model=None if stored else model,
-            samples=stored,
-            partial=stored is not None,
-            decoding=decoding or Decoding(batch_size=self._config.batch_size, max_new_tokens=limit),
-            sandbox=self._machine.sandbox,
-            workers=self._machine.workers,
-            weak_below=self._config.weak_below if tasks == self._config.tasks else None,
-        )
-        (report,) = evaluate(config, self._machine.progress())
-        return {"samples": report.samples, "tokens": report.tokens.completion}
-
-    def _sampling(self, n_samples: int, temperature: float) -> Decoding:
-        return Decoding(
-            n_samples=n_samples,
-            temperature=temperature,
-            seed=self._seed,
-            batch_size=self._config.batch_size,
-            max_new_tokens=self._config.max_new_tokens,
-        )
-
     def _probed(self, tiers: list[str]) -> dict[str, int]:
         """Choose what the student has not met: neither now nor in the rounds before."""
         earlier = sorted(self._folder.parent.glob(f"*/{QUESTIONS}"))
@@ -149,8 +122,8 @@ class Round:
 
     def _attempted(self) -> dict[str, int]:
         attempts = self._config.attempts
-        decoding = self._sampling(attempts.n_samples, attempts.temperature)
-        return self._evaluated(self._student, str(self._folder / PROBES), ATTEMPTS, decoding)
+        decoding = self._runs.sampling(attempts.n_samples, attempts.temperature)
+        return self._runs.evaluated(str(self._folder / PROBES), ATTEMPTS, self._student, decoding)
 
     def _levelled(self) -> dict[str, int]:
         attempts = self._config.attempts
@@ -179,47 +152,23 @@ class Round:
 
     def _answered(self) -> dict[str, int]:
         teacher = self._config.teacher
+        if teacher.mends:
+            return mended(self._runs)
         questions = self._folder / QUESTIONS
         if teacher.samples is not None:
             wanted = {task.task_id for task in load_benchmark(str(questions)).tasks}
             if not stored_answers(Path(teacher.samples), self._folder / STORED, wanted):
                 return {"samples": 0, "tokens": 0, "teacher_calls": 0}
-            counts = self._evaluated("", str(questions), ANSWERS, stored=self._folder / STORED)
+            counts = self._runs.evaluated(str(questions), ANSWERS, stored=self._folder / STORED)
             return {**counts, "teacher_calls": 0}
         model = self._student if teacher.model == STUDENT else str(teacher.model)
-        decoding = self._sampling(teacher.n_samples, teacher.temperature)
-        counts = self._evaluated(model, str(questions), ANSWERS, decoding)
+        decoding = self._runs.sampling(teacher.n_samples, teacher.temperature)
+        counts = self._runs.evaluated(str(questions), ANSWERS, model, decoding)
         return {**counts, "teacher_calls": 0 if teacher.model == STUDENT else counts["samples"]}
-
-    def _tried(self) -> dict[str, int]:
-        faults = self._config.faults
-        decoding = self._sampling(faults.n_samples, faults.temperature)
-        return self._evaluated(self._student, str(self._folder / QUESTIONS), STUDENT_RUN, decoding)
-
-    def _mutated(self) -> dict[str, int]:
-        """Change right answers for which the sources before have no fault, and judge what comes of it."""
-        sources = self._config.faults.sources
-        lessons = self._lessons_with(sources[: sources.index(FaultSource.MUTATION)])
-        path = self._folder / MUTANTS
-        bare = [lesson for lesson in lessons if lesson.fault is None]
-        if not write_mutants(bare, path, self._config.faults.mutants, self._seed):
-            return {"samples": 0}
-        return self._evaluated("", str(self._folder / QUESTIONS), MUTANTS_RUN, stored=path)
-
-    def _lessons_with(self, sources: tuple[FaultSource, ...]) -> list[Lesson]:
-        """Return the lessons of the answers, with faulty sides from these sources, the first first."""
-        if not (self._folder / ANSWERS).is_dir():  # nothing was answered
-            return []
-        lessons = list(lessons_of(load_run(self._folder / ANSWERS), self._config.filter_answers))
-        for source in sources:
-            folder = self._folder / {FaultSource.STUDENT: STUDENT_RUN, FaultSource.MUTATION: MUTANTS_RUN}[source]
-            if folder.is_dir():
-                lessons = with_faults(lessons, load_run(folder), source)
-        return lessons
 
     def _learnt(self) -> dict[str, int]:
         sources = self._config.faults.sources
-        lessons = self._lessons_with(sources)
+        lessons = self._faults.lessons()
         clean = self._without_leaks(lessons) if lessons else []
         write_lessons(clean, self._folder / LESSONS)
         counts = {"lessons": len(clean), "left_out_as_leaks": len(lessons) - len(clean)}
@@ -234,15 +183,21 @@ class Round:
         (self._folder / DECONTAMINATION).write_bytes(found.to_json())
         if found.left_out and self._config.questions.fail_on_leak:
             raise LeakageError(f"{found.left_out[0]} gives a test away: see {self._folder / DECONTAMINATION}")
-        clean = [lesson for lesson, text in zip(lessons, texts, strict=True) if text.name not in set(found.left_out)]
-        return clean
+        left_out = set(found.left_out)
+        return [lesson for lesson, text in zip(lessons, texts, strict=True) if text.name not in left_out]
 
     def _trained(self) -> dict[str, int]:
         config = self._config
         lessons = list(read_lessons(self._folder / LESSONS))
         folder = find_checkpoint(self._student).folder
         loaded = load_weights(str(folder), self._student, dtype="float32", device="auto", trust=False)
-        settings = StudySettings(training=config.training, pairs=config.pairs, prompt_weight=config.prompt_weight)
+        settings = StudySettings(
+            training=config.training,
+            pairs=config.pairs,
+            prompt_weight=config.prompt_weight,
+            logits=config.logits,
+            teacher=config.teacher.name,
+        )
         result = study(loaded.model, loaded.tokenizer, lessons, settings, self._folder / "training")
         self._save(loaded.model, loaded.tokenizer, digest_of(folder))
         return {"steps": result.steps, "tokens": result.tokens}

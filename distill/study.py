@@ -1,4 +1,4 @@
-"""Training a student on lessons: on right answers alone, or on pairs where faulty sides are at hand."""
+"""Training a student on lessons: on answers, on pairs where faulty sides are at hand, or with a teacher's logits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from distill.curriculum import Stage
 from distill.lessons import Lesson
+from distill.logits import LogitObjective, LogitSettings, teacher_of
 from distill.pairs import Pair, PairSettings, pairs_of, train_on_pairs
 from distill.rows import rows_of
 from distill.training import Row, TrainResult, TrainSettings, train
@@ -16,11 +17,16 @@ from distill.training import Row, TrainResult, TrainSettings, train
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySettings:
-    """How lessons are learnt. `pairs` says what faulty sides do, where lessons have any."""
+    """How lessons are learnt. `pairs` says what faulty sides do, where lessons have any.
+
+    With `logits`, the probabilities of the model `teacher` are learnt as well.
+    """
 
     training: TrainSettings
     pairs: PairSettings
     prompt_weight: float
+    logits: LogitSettings | None = None
+    teacher: str = ""
 
 
 def study(model: Any, tokenizer: Any, lessons: Sequence[Lesson], settings: StudySettings, folder: Path) -> TrainResult:
@@ -31,6 +37,9 @@ def study(model: Any, tokenizer: Any, lessons: Sequence[Lesson], settings: Study
     examples = examples_of(tokenizer, lessons, settings.prompt_weight)
     everything = (Stage(name="lessons", examples=tuple(range(len(examples))), share=1.0, shuffled=True),)
     pad = tokenizer.pad_token_id
+    if settings.logits is not None:
+        objective = LogitObjective(teacher_of(settings.teacher, str(model.device)), settings.logits)
+        return train(model, examples, everything, settings.training, pad, folder, objective)
     if not any(isinstance(one, Pair) for one in examples):
         return train(model, examples, everything, settings.training, pad, folder)
     return train_on_pairs(model, examples, everything, settings.training, pad, folder, settings.pairs)

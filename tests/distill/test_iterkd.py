@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Sequence
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,10 +25,25 @@ from distill.levels import Level, read_levels
 from distill.loop import Journal, LoopConfig, Machine, run_loop, status_of
 from distill.questions import choose, read_families
 from distill.round import Round
-from harness import EvalConfig, NoProgress, Outcome, Task, UsageError, evaluate, load_benchmark, load_run
+from harness import (
+    Completion,
+    EvalConfig,
+    GenerationSettings,
+    HarnessError,
+    NoProgress,
+    Outcome,
+    Prompt,
+    StopReason,
+    Task,
+    UsageError,
+    evaluate,
+    load_benchmark,
+    load_run,
+)
 from harness.benchmarks.ladder.rungs import SHIPPED
 
 pytestmark = [pytest.mark.hf, pytest.mark.slow]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +118,7 @@ def test_a_round_of_iterkd(few_tasks: Path, tmp_path: Path) -> None:
         assert lesson.fault.completion != lesson.completion
     sources = [lesson.fault.source for lesson in pairs if lesson.fault]
     assert {source: sources.count(source) for source in FaultSource} == {
-        source: stages["lessons"][f"faults_by_{source}"] for source in FaultSource
+        source: stages["lessons"].get(f"faults_by_{source}", 0) for source in FaultSource
     }
     failures = {one.task_id for one in load_run(folder / "tries").verdicts() if not one.passed}
     own = {lesson.task_id for lesson in pairs if lesson.fault and lesson.fault.source is FaultSource.STUDENT}
@@ -175,6 +193,30 @@ def test_a_teacher_that_answers_no_question_changes_nothing(few_tasks: Path, mea
             played(of_a_file(few_tasks, tmp_path / "answers.jsonl"), tmp_path / "other", measured)
 
 
+def test_a_teacher_that_is_not_there_changes_nothing(few_tasks: Path, measured: Path, tmp_path: Path) -> None:
+    wanted = config(few_tasks, teacher={"model": str(tmp_path / "away")}, questions={"count": 8}, faults={})
+    with pytest.raises(HarnessError, match="away"):
+        played(wanted, tmp_path / "round", measured)
+    assert list(Journal(tmp_path / "round").done()) == ["questions"]  # once it is there, the round goes on
+    assert not (tmp_path / "round" / "checkpoint").exists()
+
+
+def test_a_recorded_round_can_be_played_again_without_the_teacher(
+    few_tasks: Path, measured: Path, tmp_path: Path
+) -> None:
+    wanted = config(few_tasks, questions={"count": 8}, faults={})
+    played(wanted, tmp_path / "live", measured)
+    recorded = tmp_path / "live" / "answers" / "samples.jsonl"
+    again = config(few_tasks, questions={"count": 8}, faults={}, teacher={"samples": str(recorded)})
+    played(again, tmp_path / "offline", measured)
+    sides = [
+        [(one.prompt, one.completion) for one in read_lessons(tmp_path / name / "lessons.jsonl")]
+        for name in ("live", "offline")
+    ]
+    assert sides[0] == sides[1]
+    assert len({(tmp_path / name / "checkpoint/model.safetensors").read_bytes() for name in ("live", "offline")}) == 1
+
+
 def test_right_answers_among_bad_ones_are_learnt_alone_and_all_where_nothing_is_filtered(
     few_tasks: Path, measured: Path, tmp_path: Path
 ) -> None:
@@ -196,6 +238,15 @@ def test_right_answers_among_bad_ones_are_learnt_alone_and_all_where_nothing_is_
     assert lessons[0] == next(iter(read_lessons(tmp_path / "filtered" / "lessons.jsonl")))
 
 
+def test_an_oracle_as_a_teacher(few_tasks: Path, measured: Path, tmp_path: Path) -> None:
+    wanted = config(few_tasks, teacher={"model": "canonical"}, questions={"count": 8}, faults={"sources": ["mutation"]})
+    played(wanted, tmp_path / "round", measured)
+    lessons = list(read_lessons(tmp_path / "round" / "lessons.jsonl"))
+    questions = load_benchmark(str(tmp_path / "round" / "questions.jsonl")).tasks
+    assert [one.prompt + one.completion for one in lessons] == [task.reference for task in questions]
+    assert sum(one.fault is not None for one in lessons) >= 6
+
+
 def test_a_student_that_teaches_itself(few_tasks: Path, measured: Path, tmp_path: Path) -> None:
     wanted = config(
         few_tasks,
@@ -207,3 +258,91 @@ def test_a_student_that_teaches_itself(few_tasks: Path, measured: Path, tmp_path
     assert stages["answers"] == {**stages["answers"], "samples": 16, "teacher_calls": 0}
     lessons = list(read_lessons(tmp_path / "round" / "lessons.jsonl"))
     assert {one.source for one in lessons} == {"demo:student"}
+
+
+class Told:
+    """A teacher at the harness's seam that writes what it is told to as the body of the function it is asked for."""
+
+    name, digest = "told", "f" * 64
+
+    def __init__(self, tasks: Sequence[Task], bodies: dict[str, str]) -> None:
+        self._names = {task.task_id: task.entry_point for task in tasks}
+        self._bodies = bodies
+        self.asked: list[str] = []
+
+    def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+        for prompt in prompts:
+            self.asked.append(prompt.task_id)
+            text = f"```python\ndef {self._names[prompt.task_id]}(*given):\n{self._bodies[prompt.task_id]}```"
+            yield Completion(text=text, stop_reason=StopReason.STOP)
+
+
+def test_a_teacher_that_is_asked_for_faults(
+    few_tasks: Path, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = config(few_tasks, questions={"count": 8}, faults={"sources": ["teacher"]})
+    questions = choose(wanted.questions, ["expert"], ["easy"], (), seed=1).tasks
+    bodies = {task.task_id: "    return 'no'\n" for task in questions}
+    monkeypatch.setattr("distill.fault_stages.open_model", lambda name: Told(questions, bodies))
+    _, stages = played(wanted, tmp_path / "round", measured)
+    lessons = list(read_lessons(tmp_path / "round" / "lessons.jsonl"))
+    assert stages["asked"]["teacher_calls"] >= len(lessons) >= 1
+    for lesson in lessons:
+        assert lesson.fault is not None
+        assert (lesson.fault.source, lesson.fault.run) == (FaultSource.TEACHER, "asked")
+        assert (lesson.fault.outcome, lesson.fault.completion) == (Outcome.FAILED, "    return 'no'\n")
+
+
+def test_a_teacher_that_mends_what_the_student_got_wrong(
+    few_tasks: Path, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = {"model": "demo:teacher", "mends": True}
+    wanted = config(few_tasks, teacher=teacher, questions={"count": 8}, faults={"sources": ["student"]})
+    questions = choose(wanted.questions, ["expert"], ["easy"], (), seed=1).tasks
+    told = Told(questions, {task.task_id: task.reference.removeprefix(task.prompt) for task in questions})
+    monkeypatch.setattr("distill.mending.open_model", lambda name: told)
+    _, stages = played(wanted, tmp_path / "round", measured)
+    assert list(stages) == ["questions", "tries", "answers", "lessons", "train", "candidate"]
+    failed = [one.task_id for one in load_run(tmp_path / "round" / "tries").verdicts() if not one.passed]
+    assert told.asked == failed
+    lessons = list(read_lessons(tmp_path / "round" / "lessons.jsonl"))
+    assert [(one.task_id, one.prompt + one.completion) for one in lessons] == [
+        (task.task_id, task.reference) for task in questions if task.task_id in failed
+    ]
+    assert stages["lessons"]["faults_by_student"] >= 1  # the wrong side of each pair is what was mended
+
+
+KILLED = """
+import importlib, os, signal, sys
+from pathlib import Path
+import msgspec
+from distill.loop import LoopConfig, Machine, run_loop
+from harness import NoProgress
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+module, _, name = sys.argv[1].rpartition(".")
+setattr(importlib.import_module(module), name, die)
+config = msgspec.json.decode(sys.argv[2], type=LoopConfig)
+run_loop(config, Path(sys.argv[3]), Machine(progress=NoProgress, say=lambda text: None))
+"""
+DEADLY = (  # what tests/distill/test_loop.py has not: in probes, levels, mutants (twice), and training on pairs
+    *("distill.round.choose_probes", "distill.levels.write_levels", "distill.fault_stages.write_mutants"),
+    *("distill.fault_stages.with_faults", "distill.pairs.train"),
+)
+
+
+def test_killed_in_any_stage_the_whole_loop_goes_on_to_the_same_student(few_tasks: Path, tmp_path: Path) -> None:
+    wanted = config(few_tasks)
+    text = msgspec.json.encode(wanted).decode()
+    for name in DEADLY:  # one after the other, in one folder
+        command = [sys.executable, "-c", KILLED, name, text, str(tmp_path / "killed")]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+        assert ran.returncode == -signal.SIGKILL, (name, ran.stderr[-2000:])
+    (killed,) = run_loop(wanted, tmp_path / "killed", machine())
+    (whole,) = run_loop(wanted, tmp_path / "whole", machine())
+    folders = [tmp_path / name / "rounds" / "01" for name in ("killed", "whole")]
+    for name in ("probes.jsonl", "plan.json", "questions.jsonl", "lessons.jsonl", "checkpoint/model.safetensors"):
+        assert len({(folder / name).read_bytes() for folder in folders}) == 1, name
+    assert (killed.kept, killed.reason, killed.changes) == (whole.kept, whole.reason, whole.changes)

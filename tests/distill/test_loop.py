@@ -16,9 +16,11 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
     pytest.importorskip("transformers")
 
 import msgspec
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from distill.command import distill
+from distill.config import load_file, load_recipe, shipped, with_changes
+from distill.estimate import estimate
 from distill.keep import Decision, KeepRule, decide
 from distill.lessons import LeakageError, Lesson, read_lessons, write_lessons
 from distill.loop import CONFIG, Journal, LoopConfig, Machine, read_decision, run_loop, status_of
@@ -283,11 +285,80 @@ def test_a_dry_run_prints_the_whole_configuration(tmp_path: Path) -> None:
     assert "learning_rate" in shown.output
     assert "alpha" in shown.output  # defaults as well
     assert not (tmp_path / "x").exists()
+    assert load_file_of(shown.output, tmp_path) == load_recipe("loop", "demo", LoopConfig)  # the costs are comments
+    assert "2,000 questions (questions.count)" in shown.output
+
+
+def load_file_of(text: str, folder: Path) -> LoopConfig:
+    (folder / "shown.yaml").write_text(text)
+    return load_file(folder / "shown.yaml", LoopConfig)
+
+
+def test_what_a_round_costs_follows_from_the_configuration(few_tasks: Path) -> None:
+    wanted = config(
+        few_tasks,
+        questions={"count": 100, "feedback": "levels"},
+        teacher={"model": "demo:teacher", "n_samples": 2, "temperature": 1.0},
+        attempts={"probes": 30, "n_samples": 4},
+        faults={"sources": ["student", "mutation"], "n_samples": 1, "mutants": 3},
+        max_new_tokens=10,
+    )
+    costs = {cost.what: cost.amount for cost in estimate(wanted)}
+    student = 2 * 40 + 30 * 4 + 100
+    assert costs == {
+        "questions": 100,
+        "teacher calls": 200,
+        "student samples": student,
+        "programs judged": 200 + student + 300,
+        "tokens written": (200 + student) * 10,
+        "training steps": 6,
+        "training tokens": costs["training tokens"],
+    }
+    alone = {cost.what: cost.amount for cost in estimate(with_changes(wanted, ["pairs.contrastive=none"]))}
+    assert costs["training tokens"] == pytest.approx(2 * alone["training tokens"], abs=1)
+    plain = {cost.what: cost.amount for cost in estimate(config(few_tasks, teacher={"model": "student"}))}
+    assert (plain["teacher calls"], plain["student samples"], plain["programs judged"]) == (0, 80 + 24, 80 + 24)
+    stored = {cost.what: cost.amount for cost in estimate(config(few_tasks, teacher={"samples": "x"}))}
+    assert (stored["teacher calls"], stored["student samples"], stored["programs judged"]) == (0, 80, 80 + 24)
+
+
+def test_single_values_of_a_recipe_can_be_changed(tmp_path: Path) -> None:
+    def ran(*changes: str) -> Result:
+        options = [option for change in changes for option in ("--set", change)]
+        return CliRunner().invoke(distill, ["run", "--recipe", "iterkd", "--out", "x", "--dry-run", *options])
+
+    shown = ran("questions.feedback=none", "faults={sources: [mutation]}", "pairs.weight=0.3")
+    changed = load_file_of(shown.output, tmp_path)
+    assert changed.questions.feedback == "none"
+    assert (changed.faults.sources, changed.faults.mutants) == (("mutation",), 3)
+    assert changed.pairs.weight == 0.3
+    assert changed.questions.count == load_recipe("loop", "iterkd", LoopConfig).questions.count
+    for wrong, said in {
+        "questions.feedback": "write KEY=VALUE",
+        "=3": "write KEY=VALUE",
+        "question.feedback=none": "write KEY=VALUE",
+        "questions.feedbck=none": "`feedbck`",
+        "questions.feedback=oracle": "Invalid enum value 'oracle'",
+        "pairs.weight=-1": "at least 0",
+        "pairs.weight={": "--set pairs.weight={:",
+    }.items():
+        failed = ran(wrong)
+        assert isinstance(failed.exception, UsageError), wrong
+        assert said in str(failed.exception)
+
+
+def test_until_the_gate_lets_a_round_through(few_tasks: Path, tmp_path: Path) -> None:
+    wanted = config(few_tasks, rounds=3)
+    for number, kept in ((1, False), (2, True), (3, False)):
+        folder = tmp_path / "rounds" / f"{number:02}"
+        folder.mkdir(parents=True)
+        decision = Decision(round=number, kept=kept, reason="x", student="s", run="r", weak=("hard",))
+        (folder / "decision.json").write_bytes(msgspec.json.encode(decision))
+    assert [one.round for one in run_loop(wanted, tmp_path, machine(), until_gate=True)] == [1, 2]
+    assert [one.round for one in run_loop(wanted, tmp_path, machine())] == [1, 2, 3]
 
 
 def test_every_shipped_loop_reads() -> None:
-    from distill.config import load_recipe, shipped
-
     assert shipped("loop")
     for name in shipped("loop"):
         assert load_recipe("loop", name, LoopConfig).rounds >= 1

@@ -1,0 +1,162 @@
+"""Programs that a teacher is asked for in words: wrong ones by type of error, and mended ones of a student's failures.
+
+What it writes is anybody's text: the function asked for is found in it line by line, never run here, and what has none
+is passed over. Whether a program is wrong or right indeed is the judge's matter. Texts are kept as they came, a line
+each, so that a killed stage asks for the others alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from distill.model_view import completions_of
+from distill.prompts import Fault, PromptName, fence_for, fill
+from harness import GenerationSettings, Model, Outcome, Prompt, Run, Task, UsageError, Verdict
+
+BATCH = 64  # prompts that go to the model together, and are on disk before the next
+_READ_CHARACTERS = 20_000  # of an answer
+_SHOWN_CHARACTERS = 8_000  # of a student's program
+_FENCED = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a teacher is asked for one question; `about` says in a word what for."""
+
+    task_id: str
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a teacher wrote for a request; a prompt that it refused has no text."""
+
+    task_id: str
+    about: str
+    text: str
+
+
+def fault_requests(tasks: Sequence[Task]) -> list[Request]:
+    """Return requests for wrong programs, the types of error taking turns (`prompts/answer_faulty.txt`)."""
+    errors = tuple(Fault)
+    return [
+        Request(
+            task_id=task.task_id,
+            about=error.value,
+            text=fill(PromptName.ANSWER_FAULTY, {"instruction": task.prompt.strip(), "error": error.value}),
+        )
+        for place, task in enumerate(tasks)
+        for error in (errors[place % len(errors)],)
+    ]
+
+
+def mending_requests(run: Run) -> list[Request]:
+    """Return requests for mended programs (`prompts/refine_answer.txt`), of tasks whose first judged sample fails."""
+    first: dict[str, Verdict] = {}
+    for verdict in run.verdicts():
+        if verdict.outcome is not Outcome.NOT_JUDGED:
+            first.setdefault(verdict.task_id, verdict)
+    failed = {(one.task_id, one.sample_index): one for one in first.values() if not one.passed}
+    tasks = {task.task_id: task for task in run.tasks()}
+    return [
+        _mending(tasks[sample.task_id], sample.program[:_SHOWN_CHARACTERS], failed[sample.task_id, sample.sample_index])
+        for sample in run.samples()
+        if (sample.task_id, sample.sample_index) in failed
+    ]
+
+
+def _mending(task: Task, program: str, verdict: Verdict) -> Request:
+    evidence = verdict.evidence
+    told = {"call": evidence.call, "expected": evidence.expected, "actual": evidence.actual}
+    error = "\n".join(
+        [f"{verdict.outcome}: {evidence.reason}", *(f"{key}: {text}" for key, text in told.items() if text)]
+    )
+    fields = {"instruction": task.prompt.strip(), "program": program.rstrip(), "error": error}
+    text = fill(PromptName.REFINE_ANSWER, {**fields, "fence": fence_for(program + error)})
+    return Request(task_id=task.task_id, about=verdict.outcome.value, text=text)
+
+
+def ask(teacher: Model, requests: Sequence[Request], settings: GenerationSettings, path: Path) -> int:
+    """Have a teacher answer requests, one a question; return how many were asked now.
+
+    `path` gets a line per request; those that are there are not asked again. Raises ModelUnavailable when the teacher
+    fails.
+    """
+    done = {one.task_id for one in read_asked(path)} if path.is_file() else set()
+    pending = ((place, one) for place, one in enumerate(requests) if one.task_id not in done)
+    asked = 0
+    with path.open("a", encoding="ascii") as file:
+        while batch := list(islice(pending, BATCH)):
+            prompts = [Prompt(task_id=one.task_id, sample_index=0, text=one.text, seed=place) for place, one in batch]
+            for (_, one), text in zip(batch, completions_of(teacher, prompts, settings), strict=True):
+                said = "" if isinstance(text, UsageError) else text[:_READ_CHARACTERS]
+                file.write(json.dumps({"task_id": one.task_id, "about": one.about, "text": said}) + "\n")
+            file.flush()
+            asked += len(batch)
+    return asked
+
+
+def read_asked(path: Path) -> Iterator[Asked]:
+    """Yield what was written; the line that a killed process left unfinished is cut off."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with path.open("rb+") as file:
+            file.truncate(whole)
+    for line in content[:whole].splitlines():
+        yield msgspec.convert(json.loads(line), Asked)  # not msgspec's decoder: half a surrogate pair may be in it
+
+
+def write_asked(tasks: Sequence[Task], asked: Path, out: Path) -> int:
+    """Write the answers in which the question's function was found as a samples file, and return how many."""
+    by_id = {task.task_id: task for task in tasks}
+    part = out.with_name(f".{out.name}.{os.getpid()}")
+    count = 0
+    with part.open("w", encoding="ascii") as file:
+        for one in read_asked(asked):
+            completion = body_in(one.text, by_id[one.task_id].entry_point)
+            if completion is not None:
+                file.write(json.dumps({"task_id": one.task_id, "completion": completion}) + "\n")
+                count += 1
+    part.replace(out)
+    return count
+
+
+def body_in(text: str, function: str) -> str | None:
+    """Return the lines of a function behind its head and docstring, from the first block of code that has it.
+
+    Without a fence, all of the text is a block. The function ends with its block, or where a line is not indented. It
+    need not be Python: a wrong answer may be no program at all.
+    """
+    text = text.replace("\r\n", "\n").expandtabs(4)
+    blocks = _FENCED.findall(text) if "```" in text else [text]
+    head = re.compile(rf"^(?:async +)?def +{re.escape(function)}\b[^\n]*$", re.MULTILINE)
+    for block in blocks:
+        found = head.search(block)
+        if found:
+            return _body(block[found.start() :].splitlines())
+    return None
+
+
+def _body(lines: list[str]) -> str | None:
+    end_of_head = next((place for place, line in enumerate(lines) if line.rstrip().endswith(":")), 0)
+    rest = lines[end_of_head + 1 :]
+    inside = next((place for place, line in enumerate(rest) if line.strip() and line[0] != " "), len(rest))
+    rest = rest[:inside]
+    start = next((place for place, line in enumerate(rest) if line.strip()), len(rest))
+    quotes = rest[start].strip()[:3] if start < len(rest) else ""
+    if quotes in ('"""', "'''"):
+        closes = rest[start].strip().count(quotes) > 1
+        ends = (place for place in range(start + 1, len(rest)) if quotes in rest[place])
+        start = (start if closes else next(ends, len(rest))) + 1
+    body = "\n".join(rest[start:]).strip("\n").rstrip()
+    return body + "\n" if body.strip() else None

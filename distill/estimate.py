@@ -1,0 +1,60 @@
+"""What a loop will cost, from its configuration alone: `--dry-run`. What it did cost, `harness distill status` says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean
+
+from distill.lessons import FaultSource
+from distill.loop import LoopConfig
+from distill.teaching import STUDENT
+from harness import load_benchmark, rules_for
+
+CHARACTERS_PER_TOKEN = 3  # of Python, by common tokenizers and the demo's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """How much of something a round takes, and the rule by which that was reckoned."""
+
+    what: str
+    amount: int
+    rule: str
+
+
+def estimate(config: LoopConfig) -> Iterator[Cost]:
+    """Yield what a round costs: bounds, but for the training's tokens, which are about that many.
+
+    A round without a weak tier costs its evaluation alone. Raises UsageError when the tasks cannot be loaded.
+    """
+    benchmark = load_benchmark(config.tasks)
+    tasks, questions, teacher, faults = len(benchmark.tasks), config.questions.count, config.teacher, config.faults
+    yield Cost(what="questions", amount=questions, rule="questions.count")
+
+    answers = questions * (1 if teacher.mends else teacher.n_samples) if teacher.model else 0
+    asked = questions if FaultSource.TEACHER in faults.sources else 0
+    calls = asked + (0 if teacher.model == STUDENT else answers)
+    rule = "questions x teacher.n_samples, and each for a fault; stored answers and the student's own: 0"
+    yield Cost(what="teacher calls", amount=calls, rule=rule)
+
+    tries = questions * faults.n_samples if teacher.mends or FaultSource.STUDENT in faults.sources else 0
+    attempts = config.attempts.probes * config.attempts.n_samples if config.questions.feedback.needs_probes else 0
+    student = 2 * tasks + attempts + tries + (answers if teacher.model == STUDENT else 0)
+    rule = "tasks before and after (before: in the first round), probes x n_samples, questions x faults.n_samples"
+    yield Cost(what="student samples", amount=student, rule=rule)
+
+    changed = questions * faults.mutants if FaultSource.MUTATION in faults.sources else 0
+    judged = calls + student + changed + (0 if teacher.model else questions)
+    yield Cost(what="programs judged", amount=judged, rule="every sample, and faults.mutants of each question")
+
+    limit = config.max_new_tokens or rules_for("default", benchmark.name).max_new_tokens
+    yield Cost(what="tokens written", amount=(calls + student) * limit, rule=f"at most {limit} a sample")
+
+    steps, seen = config.training.steps, config.training.steps * config.training.batch_size
+    yield Cost(what="training steps", amount=steps, rule="training.steps")
+    length = fmean(len(task.prompt) + len(task.reference.removeprefix(task.prompt)) for task in benchmark.tasks)
+    sides = 2 if faults.sources and config.pairs.needs_faulty else 1
+    rule = f"steps x batch_size x {length:.0f} characters of a measured task / {CHARACTERS_PER_TOKEN}"
+    rule += ", twice for pairs" if sides == 2 else ""
+    yield Cost(what="training tokens", amount=round(seen * sides * length / CHARACTERS_PER_TOKEN), rule=rule)

@@ -1,0 +1,75 @@
+"""The stages of a round that look for faulty sides, one for each source, each with its run below the round's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distill.asking import ask, fault_requests, write_asked
+from distill.faults import with_faults, write_mutants
+from distill.lessons import FaultSource, Lesson
+from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
+from distill.teaching import lessons_of
+from harness import load_benchmark, load_run, open_model
+
+RUNS = {FaultSource.STUDENT: "tries", FaultSource.MUTATION: "mutants", FaultSource.TEACHER: "asked"}
+MUTANTS, ASKED, ASKED_TEXTS = "mutants.jsonl", "asked.jsonl", "asked_texts.jsonl"
+
+
+class FaultStages:
+    """Looks for faulty sides, source after source: the later ones for what the earlier ones have none for."""
+
+    def __init__(self, runs: RoundRuns) -> None:
+        self._runs = runs
+        self._sources = runs.config.faults.sources
+
+    def find(self, source: FaultSource) -> dict[str, int]:
+        """Make and judge wrong answers of a source, and return what was counted."""
+        if source is FaultSource.STUDENT:
+            return self._tried()
+        return self._mutated() if source is FaultSource.MUTATION else self._asked()
+
+    def lessons(self) -> list[Lesson]:
+        """Return the lessons of the answers, with the faulty sides that were found."""
+        return self._lessons_with(self._sources)
+
+    def _tried(self) -> dict[str, int]:
+        faults = self._runs.config.faults
+        decoding = self._runs.sampling(faults.n_samples, faults.temperature)
+        return self._runs.evaluated(self._questions, RUNS[FaultSource.STUDENT], self._runs.student, decoding)
+
+    def _mutated(self) -> dict[str, int]:
+        path = self._runs.folder / MUTANTS
+        lessons = self._without_faults(FaultSource.MUTATION)
+        if not write_mutants(lessons, path, self._runs.config.faults.mutants, self._runs.seed):
+            return {"samples": 0}
+        return self._runs.evaluated(self._questions, RUNS[FaultSource.MUTATION], stored=path)
+
+    def _asked(self) -> dict[str, int]:
+        config = self._runs.config
+        wanted = {lesson.task_id for lesson in self._without_faults(FaultSource.TEACHER)}
+        tasks = [task for task in load_benchmark(self._questions).tasks if task.task_id in wanted]
+        texts, path = self._runs.folder / ASKED_TEXTS, self._runs.folder / ASKED
+        settings = self._runs.asking(config.faults.temperature)
+        ask(open_model(config.teacher.name), fault_requests(tasks), settings, texts)
+        found = write_asked(tasks, texts, path)
+        counts = self._runs.evaluated(self._questions, RUNS[FaultSource.TEACHER], stored=path) if found else {}
+        return {"samples": 0, **counts, "teacher_calls": len(tasks)}
+
+    @property
+    def _questions(self) -> str:
+        return str(self._runs.folder / QUESTIONS)
+
+    def _without_faults(self, source: FaultSource) -> list[Lesson]:
+        """Return the right answers for which the sources before this one have no wrong one."""
+        lessons = self._lessons_with(self._sources[: self._sources.index(source)])
+        return [lesson for lesson in lessons if lesson.passed and lesson.fault is None]
+
+    def _lessons_with(self, sources: tuple[FaultSource, ...]) -> list[Lesson]:
+        folder: Path = self._runs.folder
+        if not (folder / ANSWERS).is_dir():  # nothing was answered
+            return []
+        lessons = list(lessons_of(load_run(folder / ANSWERS), self._runs.config.filter_answers))
+        for source in sources:
+            if (folder / RUNS[source]).is_dir():
+                lessons = with_faults(lessons, load_run(folder / RUNS[source]), source)
+        return lessons

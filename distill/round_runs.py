@@ -1,0 +1,60 @@
+"""What the stages of a round share: its folder and student, and evaluating as a run folder below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from distill.loop import LoopConfig, Machine
+from harness import Decoding, EvalConfig, GenerationSettings, evaluate
+
+QUESTIONS, ANSWERS = "questions.jsonl", "answers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundRuns:
+    """A round's folder, its student (what `--model` takes), and the seed of all that is drawn and sampled in it."""
+
+    config: LoopConfig
+    folder: Path
+    student: str
+    seed: int
+    machine: Machine
+
+    def evaluated(
+        self,
+        tasks: str,
+        name: str,
+        model: str | None = None,
+        decoding: Decoding | None = None,
+        stored: Path | None = None,
+    ) -> dict[str, int]:
+        """Evaluate a model, or stored answers in its place, as the run folder of that name, and return the counts."""
+        config = EvalConfig(
+            tasks=(tasks,),
+            out=self.folder / name,
+            model=model,
+            samples=stored,
+            partial=stored is not None,
+            decoding=decoding or Decoding(batch_size=self.config.batch_size, max_new_tokens=self.config.max_new_tokens),
+            sandbox=self.machine.sandbox,
+            workers=self.machine.workers,
+            weak_below=self.config.weak_below if tasks == self.config.tasks else None,
+        )
+        (report,) = evaluate(config, self.machine.progress())
+        return {"samples": report.samples, "tokens": report.tokens.completion}
+
+    def sampling(self, n_samples: int, temperature: float) -> Decoding:
+        """Return how to sample so many answers, by the round's seed."""
+        return Decoding(
+            n_samples=n_samples,
+            temperature=temperature,
+            seed=self.seed,
+            batch_size=self.config.batch_size,
+            max_new_tokens=self.config.max_new_tokens,
+        )
+
+    def asking(self, temperature: float) -> GenerationSettings:
+        """Return how a teacher is asked in words."""
+        settings = GenerationSettings(temperature=temperature, batch_size=self.config.batch_size)
+        return replace(settings, max_new_tokens=self.config.max_new_tokens or settings.max_new_tokens)

@@ -1,0 +1,144 @@
+"""Programs that a teacher is asked for: whatever it writes, the function's body is found, or nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from distill.asking import Asked, ask, body_in, fault_requests, mending_requests, read_asked, write_asked
+from distill.prompts import Fault
+from distill.questions import write_tasks
+from harness import (
+    CheckTests,
+    Completion,
+    EvalConfig,
+    GenerationSettings,
+    ModelUnavailable,
+    Prompt,
+    StopReason,
+    Task,
+    UsageError,
+    evaluate,
+    ladder_train,
+    load_run,
+)
+
+BODY = "    return n - 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        (f"def f(n):\n{BODY}", BODY),
+        (f"Here it is:\n```python\ndef f(n):\n{BODY}```\nIt is fine.", BODY),
+        (f"```python\nimport math\n\ndef g():\n    pass\n\ndef f(n: int) -> int:\n{BODY}\nprint(f(1))\n```", BODY),
+        (f"```\nx = 1\n```\n```python\nasync def f(n):\n{BODY}", BODY),  # the fence is not closed
+        (f'```python\ndef f(n):\n    """Add.\n\n    >>> f(1)\n    2\n    """\n{BODY}```', BODY),
+        (f"```python\ndef f(n):\n    '''Add.'''\n\n{BODY}```", BODY),
+        (f"```python\ndef f(\n    n,\n):\n{BODY}```", BODY),
+        (f"```python\r\ndef f(n):\r\n{BODY.rstrip()}\r\n```", BODY),
+        ("```python\ndef f(n):\n\treturn n - 1\n```", BODY),
+        ("```python\ndef f(n):\n    if n = 1:\n        retrun n\n```", "    if n = 1:\n        retrun n\n"),
+        ("```python\ndef f2(n):\n    return n\n```", None),
+        ("```python\ndef f(n):\n```", None),
+        ('```python\ndef f(n):\n    """Add, and never end.\n    return n\n```', None),
+        ("def f", None),
+        ("def f(n)", None),
+        ("I would subtract one.", None),
+        ("", None),
+    ],
+)
+def test_the_body_of_the_function_is_found(text: str, body: str | None) -> None:
+    assert body_in(text, "f") == body
+
+
+def test_long_texts_cost_no_time() -> None:
+    started = time.monotonic()
+    for piece in ("```", "```\n", "def f(", "def f(n):\n", '    """', "\n", "    x\n"):
+        body_in(piece * (20_000 // len(piece)), "f")
+    assert time.monotonic() - started < 5
+
+
+class Scripted:
+    """A teacher at the harness's seam; refuses what it is told to, and fails when it has been asked often enough."""
+
+    name, digest = "scripted", "s" * 64
+
+    def __init__(self, text: str, refused: Sequence[str] = (), fails_after: int = 1_000) -> None:
+        self.text, self.refused, self.fails_after = text, refused, fails_after
+        self.asked: list[Prompt] = []
+
+    def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+        if any(prompt.task_id in self.refused for prompt in prompts):
+            raise UsageError("the prompt is too long")
+        if len(self.asked) + len(prompts) > self.fails_after:
+            raise ModelUnavailable("gone")
+        self.asked += prompts
+        for _ in prompts:
+            yield Completion(text=self.text, stop_reason=StopReason.STOP)
+
+
+def tasks(count: int) -> list[Task]:
+    tests = CheckTests(source="", remote_names=())
+    return [
+        Task(task_id=f"T/{n}", prompt=f'def f(n):\n    """Task {n}."""\n', entry_point="f", reference="", tests=tests)
+        for n in range(count)
+    ]
+
+
+def test_the_types_of_error_take_turns(tmp_path: Path) -> None:
+    teacher = Scripted(f"```python\ndef f(n):\n{BODY}```")
+    assert ask(teacher, fault_requests(tasks(7)), GenerationSettings(), tmp_path / "texts") == 7
+    asked = list(read_asked(tmp_path / "texts"))
+    assert [one.about for one in asked] == [*Fault, *Fault][:7]
+    for prompt, one in zip(teacher.asked, asked, strict=True):
+        assert f"an error of this type: {one.about}\n" in prompt.text
+        assert f"Task {one.task_id[2:]}." in prompt.text
+    assert write_asked(tasks(7), tmp_path / "texts", tmp_path / "out") == 7
+    assert json.loads((tmp_path / "out").read_text().splitlines()[3]) == {"task_id": "T/3", "completion": BODY}
+
+
+def test_refusals_prose_and_garbage_are_no_answers(tmp_path: Path) -> None:
+    ask(Scripted("Sorry \ud800.", refused=["T/1"]), fault_requests(tasks(3)), GenerationSettings(), tmp_path / "texts")
+    assert [one.text for one in read_asked(tmp_path / "texts")] == ["Sorry \ud800.", "", "Sorry \ud800."]
+    assert write_asked(tasks(3), tmp_path / "texts", tmp_path / "out") == 0
+
+
+def test_killed_it_asks_for_the_others_alone(tmp_path: Path) -> None:
+    path = tmp_path / "texts"
+    with pytest.raises(ModelUnavailable):
+        ask(Scripted("x", fails_after=100), fault_requests(tasks(130)), GenerationSettings(), path)
+    with path.open("a") as file:
+        file.write('{"task_id": "T/64", "err')
+    assert len(list(read_asked(path))) == 64
+    teacher = Scripted("y")
+    assert ask(teacher, fault_requests(tasks(130)), GenerationSettings(), path) == 66
+    assert [prompt.task_id for prompt in teacher.asked] == [f"T/{n}" for n in range(64, 130)]
+    found = list(read_asked(path))
+    assert [one.task_id for one in found] == [f"T/{n}" for n in range(130)]
+    assert found[64] == Asked(task_id="T/64", about=[*Fault][64 % 5], text="y")
+    whole = tmp_path / "whole"
+    ask(Scripted("y"), fault_requests(tasks(130)), GenerationSettings(), whole)
+    assert [one.about for one in read_asked(whole)] == [one.about for one in found]
+
+
+def test_what_a_student_got_wrong_is_shown_with_what_went_wrong(tmp_path: Path) -> None:
+    questions = list(ladder_train(seed=3, count=3, tiers=("easy",)))
+    write_tasks(questions, tmp_path / "q.jsonl")
+    right = questions[0].reference.removeprefix(questions[0].prompt)
+    answers = [(0, right), (0, "    return None\n"), (1, "    return '```'\n"), (1, right), (2, "    return absent\n")]
+    rows = [json.dumps({"task_id": questions[place].task_id, "completion": text}) for place, text in answers]
+    (tmp_path / "s.jsonl").write_text("\n".join(rows))
+    evaluate(EvalConfig(tasks=(str(tmp_path / "q.jsonl"),), samples=tmp_path / "s.jsonl", out=tmp_path / "tries"))
+    wrong, raising = mending_requests(load_run(tmp_path / "tries"))  # the first one's first try is right
+    assert (wrong.task_id, wrong.about) == (questions[1].task_id, "failed")
+    assert questions[1].prompt.strip() in wrong.text
+    assert "\n````\n" in wrong.text  # the program cannot close its fence
+    assert "\nfailed: " in wrong.text
+    assert "\nexpected: " in wrong.text
+    assert (raising.task_id, raising.about) == (questions[2].task_id, "error")
+    assert "absent" in raising.text.partition("### What went wrong")[2]
