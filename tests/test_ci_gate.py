@@ -101,6 +101,7 @@ def workflow_inputs(**changes: str) -> dict[str, str]:
     return {**{name.replace("-", "_"): value for name, value in given.items()}, **changes}
 
 
+@pytest.mark.slow
 def test_a_good_student_passes_the_example_as_it_is(repository: Path) -> None:
     job = run_action(repository, **workflow_inputs())
     assert job.code == 0, job.printed
@@ -111,6 +112,7 @@ def test_a_good_student_passes_the_example_as_it_is(repository: Path) -> None:
     assert json.loads((repository / "harness-run" / "report.json").read_text())["outcomes"]["passed"] == 18
 
 
+@pytest.mark.slow
 def test_a_broken_student_fails_the_job(repository: Path) -> None:
     job = run_action(repository, **workflow_inputs(samples="samples/broken.jsonl"))
     assert job.code == 1, job.printed
@@ -122,6 +124,7 @@ def test_a_broken_student_fails_the_job(repository: Path) -> None:
     assert suite.get("failures") == "1"
 
 
+@pytest.mark.slow
 def test_a_broken_student_fails_the_job_early(repository: Path) -> None:
     inputs = workflow_inputs(samples="samples/broken.jsonl", sequential="true", eval_options="--workers=1\n")
     job = run_action(repository, **inputs)
@@ -131,6 +134,7 @@ def test_a_broken_student_fails_the_job_early(repository: Path) -> None:
     assert report["samples"] < 20
 
 
+@pytest.mark.slow
 def test_further_rules_and_options_reach_the_commands(repository: Path) -> None:
     inputs = workflow_inputs(minimum="pass@1=0.5\npass@1=0.95\n", eval_options="--workers\n1\n", strict="true")
     job = run_action(repository, **inputs, tier_max_drop="50", alpha="0.01", out="elsewhere", junit="junit.xml")
@@ -143,6 +147,7 @@ def test_further_rules_and_options_reach_the_commands(repository: Path) -> None:
     assert (repository / "elsewhere" / "report.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hostile", ["$(touch owned)", '"; touch owned; "', "`touch owned`", "--out=owned", "x\ntouch owned", "${IFS}"]
 )
@@ -168,6 +173,7 @@ def test_every_input_is_used_and_described() -> None:
     assert all(one["description"] for one in action()["inputs"].values())
 
 
+@pytest.mark.slow
 def test_the_committed_baseline_is_what_its_commands_write(repository: Path) -> None:
     for words in (
         ["eval", "--samples", "samples/first.jsonl", "--tasks", "tasks.jsonl", "--out", "runs/first"],

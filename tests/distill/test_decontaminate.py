@@ -202,6 +202,7 @@ def test_what_is_no_usable_python_ends_nothing(program: str, tasks: str) -> None
 # Behaviour
 
 
+@pytest.mark.slow
 def test_behaviour_is_compared_in_the_sandbox_and_nowhere_else(tasks: str, cells: str, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     outside = f"import builtins\nbuiltins.was_here = True\nopen({str(mark)!r}, 'w').close()\n"
@@ -228,6 +229,7 @@ def test_behaviour_is_compared_in_the_sandbox_and_nowhere_else(tasks: str, cells
     assert not hasattr(builtins, "was_here")
 
 
+@pytest.mark.slow
 def test_hostile_programs_end_nothing_and_are_not_clean_when_they_cannot_be_asked(tasks: str, cells: str) -> None:
     texts = [
         text("def f(x):\n    while True:\n        pass\n", "loops"),
@@ -369,6 +371,7 @@ def mbpp_train(folder: Path, tests: int) -> list[TrainingText]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_tasks_that_mbpp_train_shares_with_mbpp_plus_are_found(published_data: Path) -> None:
     texts = mbpp_train(published_data, tests=3)
@@ -382,6 +385,7 @@ def test_the_tasks_that_mbpp_train_shares_with_mbpp_plus_are_found(published_dat
     assert by_id == known
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_clean_data_is_left_alone(published_data: Path) -> None:
     report = decontaminate(mbpp_train(published_data, tests=3), ["humaneval", "ladder"], ONLY_TEXT)
@@ -396,6 +400,7 @@ def test_clean_data_is_left_alone(published_data: Path) -> None:
 # The loop
 
 
+@pytest.mark.slow
 @pytest.mark.hf
 def test_a_lesson_that_leaks_is_left_out_of_a_round_or_ends_it(tasks: str, cells: str, tmp_path: Path) -> None:
     if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure and no reason to skip

@@ -97,6 +97,7 @@ def test_every_sample_has_its_views(run: Path, tmp_path: Path) -> None:
         assert (one.model.model, one.model.score, one.model.points) == ("rubric", 4.5, (2, 1, 1, 0.5, 0))
 
 
+@pytest.mark.slow
 def test_pylint_s_messages_are_in_the_feedback(run: Path, tmp_path: Path, require: Any) -> None:
     require(importlib.util.find_spec("pylint"), "pylint")
     path = give_feedback(load_run(run), tmp_path / "out", FeedbackConfig())

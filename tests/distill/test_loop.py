@@ -256,6 +256,7 @@ def test_a_stage_is_weak_by_its_tune_half_alone() -> None:
     assert flagged(Report()) == (["b"], ["a"])  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_unknown_recipes_and_keys_are_said_without_a_traceback(tmp_path: Path) -> None:
     def output(*arguments: str) -> str:
         ran = subprocess.run(

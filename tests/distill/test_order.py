@@ -37,6 +37,7 @@ class Noting(Supervised):
         return super().loss(model, batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", Strategy)
 def test_batches_arrive_in_the_promised_order(name: Strategy) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel

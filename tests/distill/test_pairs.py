@@ -157,6 +157,7 @@ def test_the_whole_loss_is_the_sum_of_its_terms_over_the_examples_of_the_batch()
     assert objective.measures() == {}
 
 
+@pytest.mark.slow
 def test_without_a_contrastive_loss_it_is_training_on_rows_bit_by_bit() -> None:
     model, result = trained(PairSettings(contrastive=Contrastive.NONE))
     plain = model_of()
@@ -165,6 +166,7 @@ def test_without_a_contrastive_loss_it_is_training_on_rows_bit_by_bit() -> None:
     assert (result.losses, result.tokens) == (expected.losses, expected.tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contrastive", [Contrastive.MARGIN, Contrastive.DPO])
 def test_a_contrastive_loss_raises_the_margin_beyond_that_of_the_correct_side_alone(contrastive: Contrastive) -> None:
     before = margins(model_of())
@@ -177,6 +179,7 @@ def test_a_contrastive_loss_raises_the_margin_beyond_that_of_the_correct_side_al
     assert last["logps/accuracy"] == 1.0
 
 
+@pytest.mark.slow
 def test_unlikelihood_makes_the_wrong_tokens_less_likely() -> None:
     plain, _ = trained(PairSettings(contrastive=Contrastive.NONE))
     model, result = trained(PairSettings(contrastive=Contrastive.NONE, unlikelihood=1.0))
@@ -202,6 +205,7 @@ def test_a_batch_of_plain_rows_alone_is_a_supervised_one() -> None:
     assert set(result.notes[0].measures) == {"loss/supervised"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffled", [True, False])
 @pytest.mark.parametrize("contrastive", [Contrastive.NONE, Contrastive.MARGIN])
 def test_batches_come_in_the_order_of_the_draws_whatever_the_loss(shuffled: bool, contrastive: Contrastive) -> None:
@@ -216,6 +220,7 @@ def test_batches_come_in_the_order_of_the_draws_whatever_the_loss(shuffled: bool
     assert len(recording.seen) == SETTINGS.steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contrastive", [Contrastive.MARGIN, Contrastive.DPO])
 def test_a_training_that_was_ended_goes_on_to_the_same_model(tmp_path: Path, contrastive: Contrastive) -> None:
     how = PairSettings(contrastive=contrastive, weight=1.0)

@@ -43,6 +43,7 @@ def needs_pylint(require: Any) -> None:
     require(has_pylint(), "pylint")
 
 
+@pytest.mark.slow
 def test_messages_are_those_of_pylint_itself(tmp_path: Path) -> None:
     options = ["--rcfile=", "--persistent=n", "--output-format=json2", f"--disable={','.join(DISABLED)}"]
     programs = [
@@ -69,6 +70,7 @@ def test_messages_are_those_of_pylint_itself(tmp_path: Path) -> None:
         assert file == "s0.py" or len(own) > 2
 
 
+@pytest.mark.slow
 def test_fifty_programs_a_second() -> None:
     import resource
 
@@ -96,6 +98,7 @@ def test_what_does_not_parse_never_reaches_pylint() -> None:
         assert reason in look.reason
 
 
+@pytest.mark.slow
 def test_programs_that_break_pylint_cost_only_themselves() -> None:
     slow = "x=1;y=2\n" * 12_000
     deep = "x = " + "+".join("1" * 2_000) + "\n"
@@ -117,12 +120,14 @@ def test_programs_that_break_pylint_cost_only_themselves() -> None:
     assert "longer than" in looks[4].reason
 
 
+@pytest.mark.slow
 def test_a_silent_process_is_ended() -> None:
     (look,) = look_at(["x=1;y=2\n" * 12_000], limits=LookLimits(cpu_seconds=100, wall_seconds=2.0))
     assert (look.parses, look.messages) == (True, None)
     assert "SIGKILL" in look.reason
 
 
+@pytest.mark.slow
 def test_programs_are_not_run_nor_imported(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     write = f"open({str(marker)!r}, 'w').write('ran')\n"

@@ -85,6 +85,7 @@ def test_steps_add_up_and_follow_the_shares() -> None:
     assert sum(steps_of([stage(1)] * 7, 100)) == 100
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_model_and_another_does_not() -> None:
     ends = []
     for seed in (1, 1, 2):
@@ -219,6 +220,7 @@ training.train(model, rows, stages, here.RESUMED, 0, Path({folder!r}))
 RESUMED = TrainSettings(steps=16, batch_size=4, save_steps=3, seed=5)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_model(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     code = KILLED.format(root=str(root), folder=str(tmp_path / "t"))

@@ -73,6 +73,7 @@ def test_the_names_are_listed() -> None:
     assert names() == tuple(SIZES)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(("name", "size"), SIZES.items())
 def test_every_benchmark_is_whole(name: str, size: int, load: Callable[[str], Benchmark]) -> None:

@@ -100,6 +100,7 @@ def assert_refused(ran: Ran, code: int, *needles: str) -> None:
 # Wrong requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "needles"),
     [
@@ -136,6 +137,7 @@ def test_a_wrong_request_is_refused_with_one_message(
     assert files_below(folder) == before
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_exist_is_refused(harness: Harness, folder: Path) -> None:
     pytest.importorskip("transformers")
     ran = harness("eval", "--model", "./no-such-checkpoint", "--tasks", "../mine.jsonl")
@@ -183,6 +185,7 @@ BAD_SAMPLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("content", "needles"), BAD_SAMPLES.values(), ids=list(BAD_SAMPLES))
 def test_a_malformed_samples_file_is_refused_with_its_line(
     harness: Harness, folder: Path, content: bytes, needles: list[str]
@@ -225,6 +228,7 @@ def test_an_image_that_is_not_there_is_the_machines_failure(harness: Harness, re
     assert_refused(ran, 3, "harness-no-such-image", "docker pull")
 
 
+@pytest.mark.slow
 def test_without_an_engine_auto_takes_the_local_cell_and_says_so(harness: Harness, folder: Path, require: Any) -> None:
     arguments = ["eval", "--model", "canonical", "--tasks", "../mine.jsonl", "--out", "run", "--workers", "1"]
     ran = harness(*arguments, env={"DOCKER_HOST": "unix:///nonexistent/docker.sock"})
@@ -307,6 +311,7 @@ def assert_inert(text: str) -> None:
     assert all(character.isprintable() or character == "\n" for character in text), ascii(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--failures", "99"], ["--task", "Mine/0"], ["--task", "Mine/1"]])
 def test_hostile_text_is_inert_where_it_is_shown(hostile_run: tuple[Path, Ran], options: list[str]) -> None:
     folder, _ = hostile_run
@@ -372,6 +377,7 @@ def test_hostile_text_is_inert_while_a_run_goes_on(hostile_run: tuple[Path, Ran]
     assert_inert(again.out)
 
 
+@pytest.mark.slow
 def test_several_benchmarks_have_a_folder_each_and_one_json_document(
     harness: Harness, folder: Path, require: Any
 ) -> None:
@@ -396,6 +402,7 @@ def test_several_benchmarks_have_a_folder_each_and_one_json_document(
     assert not (folder / "run" / "report.json").exists()
 
 
+@pytest.mark.slow
 def test_options_are_taken_with_underscores_as_well(harness: Harness, folder: Path, require: Any) -> None:
     ran = harness(
         "eval",
@@ -415,6 +422,7 @@ def test_options_are_taken_with_underscores_as_well(harness: Harness, folder: Pa
     assert json.loads((folder / "runs" / "canonical--mine.jsonl" / "run.json").read_text())["cpu_seconds"] == 2.0
 
 
+@pytest.mark.slow
 def test_limit_takes_the_first_tasks_and_partial_says_what_is_missing(
     harness: Harness, folder: Path, require: Any
 ) -> None:
@@ -467,6 +475,7 @@ def test_tasks_counts_what_is_there(harness: Harness, data_dir: Path) -> None:
     assert wanted.items() <= rows.items()
 
 
+@pytest.mark.slow
 def test_doctor_says_what_this_machine_can(harness: Harness) -> None:
     ran = harness("doctor", "--json")
     findings = json.loads(ran.out)

@@ -149,6 +149,7 @@ def undisturbed(engine: None, tmp_path_factory: pytest.TempPathFactory) -> tuple
 # Reports
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_the_canonical_solutions_of_humaneval_pass(engine: None, tmp_path: Path) -> None:
     (report,) = evaluate(EvalConfig(tasks=("humaneval",), out=tmp_path, model="canonical", sandbox="docker"))
@@ -161,6 +162,7 @@ def test_the_canonical_solutions_of_humaneval_pass(engine: None, tmp_path: Path)
     assert all(verdict.tests_run == verdict.tests_expected > 0 for verdict in verdicts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pytest.param("docker", marks=pytest.mark.docker), "local"])
 def test_counts_add_up_and_scores_are_of_their_tasks(kind: str, tmp_path: Path, require: Any) -> None:
     write_job(tmp_path, tasks=4)
@@ -289,6 +291,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(job: Job,
     assert timeless(job) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_a_run_that_is_killed_in_the_middle_of_a_line_ends_the_same(job: Job, undisturbed: Any) -> None:
     with started(job) as process:
@@ -303,6 +306,7 @@ def test_a_run_that_is_killed_in_the_middle_of_a_line_ends_the_same(job: Job, un
     assert timeless(job) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_a_cell_that_a_killed_run_made_and_did_not_start_goes_with_the_next_run(job: Job, engine: None) -> None:
     api = docker.from_env().api
@@ -315,6 +319,7 @@ def test_a_cell_that_a_killed_run_made_and_did_not_start_goes_with_the_next_run(
     assert api.containers(all=True, filters=mine) == []
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_an_interrupted_run_leaves_at_once_keeps_its_verdicts_and_goes_on(job: Job, undisturbed: Any) -> None:
     with started(job) as process:
@@ -334,6 +339,7 @@ def test_an_interrupted_run_leaves_at_once_keeps_its_verdicts_and_goes_on(job: J
     assert timeless(job) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_a_run_that_goes_on_judges_what_the_machine_failed_on_again(job: Job, undisturbed: Any) -> None:
     finished(job)
@@ -345,6 +351,7 @@ def test_a_run_that_goes_on_judges_what_the_machine_failed_on_again(job: Job, un
     assert timeless(job) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 @pytest.mark.parametrize(
     ("change", "field"),
@@ -372,6 +379,7 @@ def test_a_changed_option_does_not_go_on_with_the_old_run(
     assert (job.out / "verdicts.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_other_samples_do_not_go_on_with_the_old_run_but_may_start_afresh(engine: None, tmp_path: Path) -> None:
     job = write_job(tmp_path, tasks=1)
@@ -386,6 +394,7 @@ def test_other_samples_do_not_go_on_with_the_old_run_but_may_start_afresh(engine
     assert [verdict.passed for verdict in read_lines(job.out / "verdicts.jsonl", Verdict)] == [False, True, False]
 
 
+@pytest.mark.slow
 @pytest.mark.docker
 def test_two_runs_do_not_share_a_folder(job: Job, engine: None) -> None:
     with started(job) as process:
@@ -535,6 +544,7 @@ def test_a_report_whose_counts_do_not_add_up_cannot_be_made(tmp_path: Path) -> N
         from_json(Report, json.dumps({**whole, **more, "outcomes": {"passed": 1}}))
 
 
+@pytest.mark.slow
 def test_a_verdict_that_passes_without_having_passed_cannot_be_made() -> None:
     line = '{"task_id":"a","sample_index":0,"outcome":"failed","passed":%s,"tests_run":1,"tests_expected":1,'
     line += '"evidence":{},"cpu_seconds":0.0,"wall_seconds":0.0,"peak_memory_bytes":0}'

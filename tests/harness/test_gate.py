@@ -179,6 +179,7 @@ def alarms(cases: dict[str, tuple[int, float, float]], rules: GateRules, repetit
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cases", "rules"),
     [

@@ -67,6 +67,7 @@ def ever_decided(lose: float, gain: float, max_drop: float, repetitions: int, se
     return beyond, within
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lose", "gain"), [(0.05, 0.05), (0.02, 0.0), (0.12, 0.10)])
 def test_looking_after_every_task_alarms_for_nothing_at_most_at_alpha(lose: float, gain: float) -> None:
     beyond, within = ever_decided(lose, gain, max_drop=round(lose - gain, 6), repetitions=150, seed=3)
@@ -269,6 +270,7 @@ def harness(*words: object) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_a_broken_student_is_stopped_early_and_says_so(toy: Path) -> None:
     behind = ["--samples", toy / "broken.jsonl", "--tasks", toy / "toy.jsonl", "--workers", "1"]
     command = ["gate", toy / "run", "--baseline", toy / "good", "--sequential"]
@@ -299,6 +301,7 @@ def test_a_broken_student_is_stopped_early_and_says_so(toy: Path) -> None:
     assert "sequential was" in str(whole.exception)
 
 
+@pytest.mark.slow
 def test_a_student_as_good_as_before_runs_whole(toy: Path) -> None:
     behind = ["--", "--samples", toy / "good.jsonl", "--tasks", toy / "toy.jsonl"]
     ran = harness("gate", toy / "run", "--baseline", toy / "good", "--sequential", "--strict", *behind)

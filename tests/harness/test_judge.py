@@ -128,6 +128,7 @@ def forgeries(data_dir: Path, *categories: str) -> list[dict[str, Any]]:
     return [item for item in map(json.loads, lines) if item["category"] in categories]
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_no_shipped_forgery_passes(cell: Sandbox, data_dir: Path) -> None:
     items = forgeries(data_dir, "forge")
@@ -152,6 +153,7 @@ def test_controls_get_what_their_names_say(cell: Sandbox, data_dir: Path) -> Non
         assert verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["time_ignore_sigalrm", "time_patch_clock"])
 def test_time_is_not_the_programs_to_say(cell: Sandbox, data_dir: Path, name: str) -> None:
@@ -974,6 +976,7 @@ PATCHES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(BOTH))
 @pytest.mark.parametrize("name", [*VALUES, *REPLIES, *EXCEPTIONS, *PATCHES])
 def test_no_attack_passes(cell: Sandbox, name: str, kind: str) -> None:
@@ -984,6 +987,7 @@ def test_no_attack_passes(cell: Sandbox, name: str, kind: str) -> None:
     assert time.monotonic() - start < 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(BOTH))
 @pytest.mark.parametrize("name", list(ENDS))
 def test_no_end_is_a_pass(cell: Sandbox, name: str, kind: str) -> None:
@@ -1064,6 +1068,7 @@ LOOKING_INSIDE = """
     """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", LIARS.values(), ids=list(LIARS))
 def test_an_object_that_lies_about_itself_does_not_pass(cell: Sandbox, lie: str) -> None:
     verdict = judged(cell, checking(LOOKING_INSIDE), f"class E:\n    {lie}\ndef f(x):\n    return E()\n")
@@ -1222,6 +1227,7 @@ CONSTANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", CONSTANTS.values(), ids=list(CONSTANTS))
 def test_no_constant_passes_a_task_of_humaneval_or_breaks_its_tests(line: str) -> None:
     judge = Judge(replying(line), LIMITS)
@@ -1267,6 +1273,7 @@ def of_value(expression: str, more: str = "") -> Task:
     return checking(f"assert f() == {expression}\n{more}", IMPORTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task_kind", ["check", "call"])
 def test_every_value_that_honest_solutions_return_arrives(cell: Sandbox, task_kind: str) -> None:
     for expression in HONEST:

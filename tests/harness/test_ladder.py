@@ -184,6 +184,7 @@ def score(tasks: list[Task], mistakes: Callable[[Task, str], Iterator[Mutant]] =
     return Score(caught, survivors, equivalent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tier", TIERS)
 def test_the_tests_catch_mutants(tier: str, tasks: tuple[Task, ...]) -> None:
     found = score([task for task in tasks if task.tier == tier])
@@ -317,6 +318,7 @@ def leaks_of(count: int, tasks: tuple[Task, ...]) -> list[Leak]:
     return find_leaks(ladder_train(seed=11, count=count), tasks)
 
 
+@pytest.mark.slow
 def test_training_tasks_give_no_test_task_away(tasks: tuple[Task, ...]) -> None:
     assert leaks_of(400, tasks) == []
 
@@ -416,6 +418,7 @@ def test_programs_of_others_are_not_run_unless_asked_for() -> None:
 # Making the file again
 
 
+@pytest.mark.slow
 def test_the_first_tasks_are_made_again_as_shipped(rungs: list[Rung]) -> None:
     again = ladder_test(per_tier=6)
     assert again[0] == rungs[0]
@@ -434,6 +437,7 @@ def test_rungs_tell_family_and_solution() -> None:
         assert rung.family.startswith(f"{rung.tier}-")
 
 
+@pytest.mark.slow
 def test_families_have_the_names_that_their_tasks_bear() -> None:
     drawn = {(rung.tier, rung.family) for rung in train_rungs(seed=4, count=400)}
     assert drawn == {(tier, family) for tier in TIERS for family in ladder_families(tier)}

@@ -151,6 +151,7 @@ def test_greedy_is_what_a_bare_loop_of_the_model_gives(dreamer: LocalModel, drea
     assert len({one.text for one in got}) > 10, "the texts are too alike to show anything"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_batches_change_nothing(dreamer: LocalModel, temperature: float) -> None:
     settings = {"temperature": temperature, "top_p": 0.95, "stop": ("\n",)}

@@ -338,6 +338,7 @@ def test_ratings_become_the_tiers_of_a_run_and_are_recorded(tinypy: Path, tmp_pa
     assert harness("show", run, "--failures", "0").stdout == printed
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_other_tiers_or_another_rule(tinypy: Path, tmp_path: Path) -> None:
     file, run = tmp_path / "tiers.json", tmp_path / "run"
     assert harness("tiers", "tinypy-execution", "--out", file, "--thresholds", 1, 9).exit_code == 0
@@ -353,6 +354,7 @@ def test_a_run_does_not_go_on_with_other_tiers_or_another_rule(tinypy: Path, tmp
     evaluated(tinypy, run)
 
 
+@pytest.mark.slow
 def test_a_run_from_before_tiers_could_be_chosen_goes_on(tinypy: Path, tmp_path: Path) -> None:
     evaluated(tinypy, tmp_path)
     config = json.loads((tmp_path / "run.json").read_text())
@@ -363,6 +365,7 @@ def test_a_run_from_before_tiers_could_be_chosen_goes_on(tinypy: Path, tmp_path:
     assert read_config(tmp_path).tier_source.settings["cut"] == "thresholds 2 and 4"
 
 
+@pytest.mark.slow
 def test_earlier_runs_that_differ_as_by_luck_are_refused(tinypy: Path, tmp_path: Path) -> None:
     evaluated(tinypy, tmp_path / "half")
     whole = ("eval", "--model", "canonical", "--tasks", "tinypy-execution", "--out", tmp_path / "whole")
@@ -419,6 +422,7 @@ def test_a_target_is_recorded_and_decides(tinypy: Path, tmp_path: Path) -> None:
     assert report.tune.weak
 
 
+@pytest.mark.slow
 def test_a_baseline_is_recorded_and_decides(tinypy: Path, tmp_path: Path) -> None:
     evaluated(tinypy, tmp_path / "first")
     printed = evaluated(tinypy, tmp_path / "same", "--weak-baseline", tmp_path / "first").stdout
@@ -438,6 +442,7 @@ def test_a_baseline_is_recorded_and_decides(tinypy: Path, tmp_path: Path) -> Non
     assert len(config.weak_rates) == 1400
 
 
+@pytest.mark.slow
 def test_rules_that_do_not_fit_are_refused_before_anything_runs(tinypy: Path, tmp_path: Path) -> None:
     evaluated(tinypy, tmp_path / "first")
     asked = ("eval", "--model", "canonical", "--tasks", "tinypy-execution", "--out", tmp_path / "run")

@@ -163,6 +163,7 @@ def bootstrap_coverage(repetitions: int) -> float:
     return held / repetitions
 
 
+@pytest.mark.slow
 def test_bootstrap_covers_the_truth_in_95_of_100_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paired, "RESAMPLES", 999)
     assert 0.93 <= bootstrap_coverage(800) <= 0.97
@@ -174,6 +175,7 @@ def test_bootstrap_covers_the_truth_in_many_cases(monkeypatch: pytest.MonkeyPatc
     assert 0.93 <= bootstrap_coverage(2500) <= 0.97
 
 
+@pytest.mark.slow
 def test_rates_that_do_not_differ_alarm_at_most_alpha(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paired, "RESAMPLES", 299)
     generator = np.random.default_rng(6)
@@ -237,6 +239,7 @@ def test_smallest_effect_by_hand() -> None:
     assert smallest_effect([0.0] * 98) == pytest.approx(2.80158 * math.sqrt(0.02 / 98), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_smallest_effect_is_shown_in_four_cases_of_five() -> None:
     tasks, discordant = 400, 0.2
     changes = [1.0] * 40 + [-1.0] * 40 + [0.0] * 320

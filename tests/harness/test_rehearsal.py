@@ -164,6 +164,7 @@ def test_what_was_planned_until_the_tests_broke_is_the_plan() -> None:
     assert planned("assert f(1) == 1\nraise KeyError\nassert f(2) == 2\n") == [call("f", 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [

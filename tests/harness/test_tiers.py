@@ -67,6 +67,7 @@ def test_what_does_not_parse_has_no_difficulty(source: str) -> None:
     assert measure(source) is None
 
 
+@pytest.mark.slow
 def test_the_time_grows_with_the_text_and_no_faster() -> None:
     def seconds(lines: int) -> float:
         source = "".join(f"x{i} = [a for a in range({i}) if a > {i}]\n" for i in range(lines))

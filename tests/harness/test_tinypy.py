@@ -135,6 +135,7 @@ def test_the_alphabet_has_53_characters() -> None:
     assert ALPHABET - used == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "means"), AUTHORS.items())
 def test_levels_are_as_difficult_as_the_authors(level: Level, means: tuple[float, float]) -> None:
     measured = [measure(program) for program in set(drawn(level, 1500, seed=3))]
@@ -142,6 +143,7 @@ def test_levels_are_as_difficult_as_the_authors(level: Level, means: tuple[float
     assert fmean(one.overall for one in measured if one) == pytest.approx(means[1], rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_families_fall_into_the_papers_tiers() -> None:
     means = {level: fmean(one.overall for one in map(measure, drawn(level, 600)) if one) for level in Level}
     tiers = {level: "easy" if mean < 2 else "medium" if mean < 4 else "hard" for level, mean in means.items()}
@@ -534,6 +536,7 @@ def harness(*words: object) -> Result:
     return CliRunner().invoke(main, list(map(str, words)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_engine")
 @pytest.mark.parametrize("name", ["tinypy-execution", "tinypy-completion"])
 def test_its_own_answers_pass_and_no_sandbox_is_opened(name: str, tmp_path: Path) -> None:
@@ -547,6 +550,7 @@ def test_its_own_answers_pass_and_no_sandbox_is_opened(name: str, tmp_path: Path
     assert harness("verify", tmp_path, "--sandbox", "docker").exit_code == 0
 
 
+@pytest.mark.slow
 def test_its_own_answers_pass_again_as_a_samples_file(tmp_path: Path) -> None:
     for name in ("tinypy-execution", "tinypy-completion"):
         assert judged(name, tmp_path, lambda task: task.reference.removeprefix(task.prompt)).outcomes["passed"] == 1400

@@ -100,6 +100,7 @@ def one_by_one(folder: Path, tokens: list[int], first: int, context: int) -> int
     return right
 
 
+@pytest.mark.slow
 def test_a_local_model_is_a_scorer_and_the_authors_way_gives_its_counts(characters: Path) -> None:
     model = LocalModel.load(str(characters), device="cpu")
     assert isinstance(model, Scorer)
@@ -124,6 +125,7 @@ def test_a_token_that_the_tokenizer_puts_before_gives_the_first_one_a_prediction
         assert score == TextScore(tokens=len(tokens) - 1, predicted=len(tokens) - 1, right=right)
 
 
+@pytest.mark.slow
 def test_a_text_longer_than_the_context_is_predicted_whole_by_windows(short: Path) -> None:
     model = LocalModel.load(str(short), device="cpu")
     tokenizer = character_tokenizer()
@@ -132,6 +134,7 @@ def test_a_text_longer_than_the_context_is_predicted_whole_by_windows(short: Pat
         assert score.right == one_by_one(short, tokenizer(text).input_ids, 1, 9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_batches_change_nothing_and_keep_the_order(characters: Path, short: Path, batch_size: int) -> None:
     for folder in (characters, short):
@@ -172,6 +175,7 @@ def counts(run: Run) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run.folder / "token_scores.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_reports_it_with_an_interval_and_keeps_the_counts(characters: Path, tmp_path: Path) -> None:
     words = ["eval", "--model", str(characters), "--tasks", NAME, "--limit", str(TASKS), "--out", str(tmp_path)]
     ran = CliRunner().invoke(main, [*words, "--json"])
@@ -192,6 +196,7 @@ def test_a_run_reports_it_with_an_interval_and_keeps_the_counts(characters: Path
     assert "same tokenizer" not in shown.stdout
 
 
+@pytest.mark.slow
 def test_tokens_that_are_no_characters_are_pointed_out(words: Path, tmp_path: Path) -> None:
     (report,) = evaluate(config(words, tmp_path))
     assert 0 < report.tokens.scored < report.tokens.scored_characters
@@ -215,6 +220,7 @@ class Killed(NoProgress):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_with_the_same_numbers(
     characters: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +264,7 @@ def test_one_model_is_loaded_for_samples_and_scores(
     assert loads == [str(characters)]
 
 
+@pytest.mark.slow
 def test_samples_of_the_model_have_no_token_accuracy(characters: Path, tmp_path: Path) -> None:
     evaluate(config(characters, tmp_path / "model"))
     rows = [{"task_id": one.task_id, "completion": one.completion} for one in load_run(tmp_path / "model").samples()]
@@ -281,6 +288,7 @@ def test_the_leaderboard_takes_a_run_with_it(characters: Path, tmp_path: Path) -
     assert "token_accuracy" in (tmp_path / "page" / "leaderboard.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_sequential_gate_asks_about_passing_alone(characters: Path, tmp_path: Path) -> None:
     evaluate(config(characters, tmp_path / "whole"))
     rule = StopRule(baselines=(load_run(tmp_path / "whole").baseline(),), max_drop=0.02, alpha=0.05, benchmarks=1)

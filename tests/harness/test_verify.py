@@ -56,6 +56,7 @@ def edit(path: Path, change: Callable[[Lines], object]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+@pytest.mark.slow
 def test_an_honest_run_holds(honest: Path) -> None:
     found = verify(honest, count=50, seed=0)
     assert found.checked == found.total > 0
@@ -65,6 +66,7 @@ def test_an_honest_run_holds(honest: Path) -> None:
     assert f"1 of {found.total} samples judged again, 0 verdicts do not hold" in ran.stdout
 
 
+@pytest.mark.slow
 def test_a_forged_verdict_is_found(run: Path) -> None:
     def forge(lines: Lines) -> None:
         failed = next(line for line in lines if not line["passed"])

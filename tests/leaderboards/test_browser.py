@@ -115,6 +115,7 @@ def wait_for_count(page: Page, text: str) -> None:
     expect(page.locator("#count")).to_have_text(text, timeout=2000)
 
 
+@pytest.mark.slow
 def test_a_click_on_a_head_sorts(open_page: Callable[..., tuple[Page, Watch]], board: Path) -> None:
     page, _ = open_page(board)
     assert names(page)[0] == "org/model-0"
@@ -131,6 +132,7 @@ def test_a_click_on_a_head_sorts(open_page: Callable[..., tuple[Page, Watch]], b
     assert head.get_attribute("aria-sort") is None
 
 
+@pytest.mark.slow
 def test_the_search_box_leaves_the_rows_with_all_words(
     open_page: Callable[..., tuple[Page, Watch]], board: Path
 ) -> None:
@@ -216,6 +218,7 @@ def test_hostile_text_stays_text(open_page: Callable[..., tuple[Page, Watch]], b
     assert watch.messages == []
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_of_the_network_and_nothing_is_wrong(
     open_page: Callable[..., tuple[Page, Watch]], board: Path
 ) -> None:
@@ -241,6 +244,7 @@ def test_the_policy_stops_what_would_leave_the_page(open_page: Callable[..., tup
     assert any("Content Security Policy" in message for message in watch.messages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE])
 def test_axe_finds_nothing(
@@ -270,6 +274,7 @@ def test_the_theme_follows_the_system_until_it_is_chosen(
     assert page.evaluate(background) == light
 
 
+@pytest.mark.slow
 def test_the_keyboard_is_enough(open_page: Callable[..., tuple[Page, Watch]], board: Path) -> None:
     page, _ = open_page(board)
     reached = []
@@ -296,6 +301,7 @@ def test_the_keyboard_is_enough(open_page: Callable[..., tuple[Page, Watch]], bo
     assert page.evaluate("document.activeElement.className") == "name"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_a_phone_scrolls_tables_and_not_the_page(
     open_page: Callable[..., tuple[Page, Watch]], board: Path, width: int
@@ -308,6 +314,7 @@ def test_a_phone_scrolls_tables_and_not_the_page(
     )
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run(open_page: Callable[..., tuple[Page, Watch]], make_run: MakeRun, tmp_path: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
 

@@ -243,6 +243,7 @@ CPU_BURNERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", CPU_BURNERS.values(), ids=list(CPU_BURNERS))
 def test_cpu_time_is_limited(pool: Pool, source: str) -> None:
     ran = run(pool, source, limits=SHORT)
@@ -268,6 +269,7 @@ SLEEPERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SLEEPERS.values(), ids=list(SLEEPERS))
 def test_wall_time_is_limited(pool: Pool, source: str) -> None:
     start = time.monotonic()
@@ -278,6 +280,7 @@ def test_wall_time_is_limited(pool: Pool, source: str) -> None:
         assert ran.execution.cpu_seconds < 0.3
 
 
+@pytest.mark.slow
 def test_an_interactive_program_that_does_not_listen_is_ended(pool: Pool) -> None:
     with pool.start(program("import time\ntime.sleep(1e6)\n", interactive=True), NAP) as session:
         session.send(b'["call",{"n":"f"},["' + b"x" * (1 << 20) + b'"],{}]')
@@ -330,6 +333,7 @@ def test_a_huge_reply_is_refused(pool: Pool) -> None:
     assert ran.status is Status.OUTPUT_LIMIT or ran.replies[1][0] in ("x", "h"), ran
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["loop", "deep", "list(range(2_000_000))"])
 def test_a_value_that_cannot_be_sent_is_a_reply(pool: Pool, value: str) -> None:
     source = f"""
@@ -357,6 +361,7 @@ def test_recursion_without_end_is_the_program_s_own_failure(pool: Pool) -> None:
     assert is_ended or ran.replies[1][1] in ("RecursionError", "MemoryError"), ran
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [
@@ -522,6 +527,7 @@ LITTER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", LITTER.values(), ids=list(LITTER))
 def test_litter_is_gone_for_the_next_program(pool: Pool, source: str) -> None:
     assert run(pool, source).status is Status.FINISHED
@@ -952,6 +958,7 @@ def test_a_guest_that_does_not_answer_is_killed_with_its_cell(pool: Pool) -> Non
     assert wait_until_ended([guest], 5) == []
 
 
+@pytest.mark.slow
 def test_a_closed_pool_leaves_nothing(kind: str, require: Any) -> None:
     pool = open_pool(kind, 2, require)
     long = program("import os, time\nos.fork()\ntime.sleep(1e6)\n")

@@ -379,6 +379,7 @@ structures = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=2000)
 @given(structures)
 def test_the_decoder_raises_codec_error_only(structure: Any) -> None:
@@ -419,6 +420,7 @@ SLOW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", SLOW.values(), ids=list(SLOW))
 def test_a_value_made_to_be_slow_is_refused_or_quick(structure: Any) -> None:
     start = time.process_time()

@@ -26,6 +26,7 @@ def by_name(findings: tuple[Finding, ...]) -> dict[str, Finding]:
     return named
 
 
+@pytest.mark.slow
 def test_every_question_has_one_answer_within_15_seconds() -> None:
     start = time.monotonic()
     found = by_name(examine())
@@ -36,6 +37,7 @@ def test_every_question_has_one_answer_within_15_seconds() -> None:
     assert found["python"].ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:9"])
 def test_an_engine_that_does_not_answer_is_a_finding_with_a_fix(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)
@@ -45,6 +47,7 @@ def test_an_engine_that_does_not_answer_is_a_finding_with_a_fix(address: str, mo
     assert "docker image" not in found
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_used_is_a_finding_with_a_fix(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

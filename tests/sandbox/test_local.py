@@ -101,6 +101,7 @@ def test_without_a_second_user_it_is_said_and_programs_are_answered(one_user_poo
     assert answer(one_user_pool) is Status.FINISHED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "attack",
     [
@@ -159,6 +160,7 @@ def test_a_closed_pool_leaves_no_descriptors(pool: Pool) -> None:
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
+@pytest.mark.slow
 def test_a_strict_umask_does_not_close_the_cell_to_its_programs(pool: Pool, tmp_path: Path) -> None:
     shell = ["sh", "-c", 'umask 077; exec "$@"', "sh"]
     assert elsewhere(*shell, HARNESS_CACHE=str(tmp_path / "cache")) == "b'[\"ok\"]' "
