@@ -17,7 +17,7 @@ _SHIPPED = files("distill") / "recipes"
 
 
 def shipped(kind: str) -> tuple[str, ...]:
-    """Return the names of the recipes of one kind (`round`, `pretrain`, `curriculum`), sorted."""
+    """Return the names of the recipes of one kind (`loop`, `pretrain`, `curriculum`), sorted."""
     found = (path.name for path in _SHIPPED.iterdir() if path.name.startswith(f"{kind}-"))
     return tuple(sorted(name.removeprefix(f"{kind}-").removesuffix(".yaml") for name in found))
 

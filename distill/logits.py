@@ -54,7 +54,7 @@ def teacher_of(name: str, device: str) -> Any:
     return loaded.model.eval().requires_grad_(False)
 
 
-def softened_divergence(student_BTV: Any, teacher_BTV: Any, weights_BT: Any, temperature: float) -> Any:  # noqa: N803
+def softened_divergence(student_BTV: Any, teacher_BTV: Any, weights_BT: Any, temperature: float) -> Any:
     """Return T^2 times the weighted mean over targets of KL(teacher || student), in nats; zero where nothing counts.
 
     Logits are rows x tokens x vocabulary; a row's first token is no target. The longer vocabulary's last entries, which

@@ -9,9 +9,6 @@ wrong in the faulty answer.
 Shapes: B rows of a batch, T tokens, S = T - 1 targets (a row's first token is none), V vocabulary.
 """
 
-# Shapes are in the names.
-# ruff: noqa: N803, N806, N815
-
 from __future__ import annotations
 
 from collections.abc import Sequence

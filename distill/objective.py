@@ -48,7 +48,7 @@ def trainer_class(lr_schedule: str, objective: Objective) -> Callable[..., Any]:
     import torch
     from transformers import Trainer
 
-    class ObjectiveTrainer(Trainer):  # type: ignore[misc]
+    class ObjectiveTrainer(Trainer):
         lr_scheduler: Any
 
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:

@@ -15,7 +15,7 @@ def follower(steps: int) -> Any:
     """Return a callback that says on standard error how far training is."""
     from transformers import TrainerCallback
 
-    class Follower(TrainerCallback):  # type: ignore[misc]
+    class Follower(TrainerCallback):
         started = said = 0.0
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

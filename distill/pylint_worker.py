@@ -135,7 +135,7 @@ def _linter() -> Any:
     from pylint.lint import PyLinter
     from pylint.reporters import BaseReporter
 
-    class Counting(BaseReporter):  # type: ignore[misc]
+    class Counting(BaseReporter):
         """Counts messages by category and symbol; their texts quote the program, and nobody reads them."""
 
         name = "counting"
@@ -147,7 +147,7 @@ def _linter() -> Any:
         def _display(self, layout: Any) -> None:
             """Nothing is displayed."""
 
-    class Deaf(PyLinter):  # type: ignore[misc]
+    class Deaf(PyLinter):
         """Hears no `# pylint:` comment."""
 
         def process_tokens(self, tokens: Any) -> None:

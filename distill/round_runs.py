@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill.loop import LoopConfig, Machine
-from harness import Decoding, EvalConfig, GenerationSettings, evaluate
+from harness import Decoding, EvalConfig, GenerationSettings, MeasurementInvalid, Outcome, evaluate
 
 QUESTIONS, ANSWERS = "questions.jsonl", "answers"
 
@@ -29,7 +29,11 @@ class RoundRuns:
         decoding: Decoding | None = None,
         stored: Path | None = None,
     ) -> dict[str, int]:
-        """Evaluate a model, or stored answers in its place, as the run folder of that name, and return the counts."""
+        """Evaluate a model, or stored answers in its place, as the run folder of that name, and return the counts.
+
+        Raises MeasurementInvalid when the machine failed on some sample: nothing may follow from such a run, and the
+        same call later judges what is missing.
+        """
         config = EvalConfig(
             tasks=(tasks,),
             out=self.folder / name,
@@ -42,6 +46,11 @@ class RoundRuns:
             weak_below=self.config.weak_below if tasks == self.config.tasks else None,
         )
         (report,) = evaluate(config, self.machine.progress())
+        if unjudged := report.outcomes[Outcome.NOT_JUDGED]:
+            raise MeasurementInvalid(
+                f"{unjudged} of {report.samples} samples in {self.folder / name} could not be judged because the "
+                "machine failed. Run the same command again to judge them and go on"
+            )
         return {"samples": report.samples, "tokens": report.tokens.completion}
 
     def sampling(self, n_samples: int, temperature: float) -> Decoding:

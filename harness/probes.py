@@ -141,10 +141,10 @@ class _Heard:
         return self._lines[index] if index < len(self._lines) else None
 
     def send(self, operation: bytes) -> None:
-        raise NotImplementedError("nothing is asked any more")
+        raise AssertionError("its conversation is not interactive, so nothing is sent")
 
     def end(self) -> Execution:
-        raise NotImplementedError("it has ended")
+        raise AssertionError("its conversation is not interactive, so nothing is ended")
 
 
 class Prober:

@@ -40,20 +40,9 @@ from harness import (
     load_benchmark,
     load_run,
 )
-from harness.benchmarks.ladder.rungs import SHIPPED
 
 pytestmark = [pytest.mark.hf, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def few_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file of 20 easy and 20 expert tasks of the ladder, with their tiers."""
-    rows = [json.loads(line) for line in SHIPPED.read_text(encoding="ascii").splitlines()]
-    chosen = [row for tier in ("easy", "expert") for row in [one for one in rows if one["tier"] == tier][:20]]
-    path = tmp_path_factory.mktemp("tasks") / "few.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in chosen), encoding="ascii")
-    return path
 
 
 def config(tasks: Path, **changes: object) -> LoopConfig:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -26,21 +27,10 @@ from distill.lessons import LeakageError, Lesson, read_lessons, write_lessons
 from distill.loop import CONFIG, Journal, LoopConfig, Machine, read_decision, run_loop, status_of
 from distill.questions import QuestionsConfig, choose, write_tasks
 from distill.round import flagged
-from harness import NoProgress, UsageError, find_leaks, load_benchmark, load_run
-from harness.benchmarks.ladder.rungs import SHIPPED
+from harness import MeasurementInvalid, NoProgress, UsageError, find_leaks, load_benchmark, load_run
 
 pytestmark = pytest.mark.hf
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def few_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file of 20 easy and 20 expert tasks of the ladder, with their tiers."""
-    rows = [json.loads(line) for line in SHIPPED.read_text(encoding="ascii").splitlines()]
-    chosen = [row for tier in ("easy", "expert") for row in [one for one in rows if one["tier"] == tier][:20]]
-    path = tmp_path_factory.mktemp("tasks") / "few.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in chosen), encoding="ascii")
-    return path
 
 
 def config(tasks: Path, **changes: object) -> LoopConfig:
@@ -200,6 +190,20 @@ def test_killed_in_any_stage_it_goes_on_to_the_same_student(few_tasks: Path, tmp
     stamp = (folders[0] / "decision.json").stat().st_mtime_ns
     assert run_loop(wanted, tmp_path / "killed", machine()) == [killed]
     assert (folders[0] / "decision.json").stat().st_mtime_ns == stamp
+
+
+def test_what_the_machine_could_not_judge_decides_nothing(
+    few_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Report:
+        samples = 40
+        outcomes: ClassVar[dict[str, int]] = {"passed": 39, "not_judged": 1}
+
+    monkeypatch.setattr("distill.round_runs.evaluate", lambda config, progress: [Report()])
+    with pytest.raises(MeasurementInvalid, match="1 of 40 samples"):
+        run_loop(config(few_tasks), tmp_path, machine())
+    assert status_of(tmp_path)[0].stages == ()
+    assert read_decision(tmp_path / "rounds" / "01") is None
 
 
 @pytest.mark.slow

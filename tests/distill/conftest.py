@@ -1,0 +1,20 @@
+"""What tests of the loop share: a benchmark small enough to go through whole rounds with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.benchmarks.ladder.rungs import SHIPPED
+
+
+@pytest.fixture(scope="session")
+def few_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of 20 easy and 20 expert tasks of the ladder, with their tiers."""
+    rows = [json.loads(line) for line in SHIPPED.read_text(encoding="ascii").splitlines()]
+    chosen = [row for tier in ("easy", "expert") for row in [one for one in rows if one["tier"] == tier][:20]]
+    path = tmp_path_factory.mktemp("tasks") / "few.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in chosen), encoding="ascii")
+    return path
