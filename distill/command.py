@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from distill.config import shipped
 from distill.decontaminate_command import decontaminate
 from distill.rating_command import rate
+from harness import sandbox_option, workers_option
 
 if TYPE_CHECKING:
     from distill.keep import Decision
@@ -27,7 +29,7 @@ distill.add_command(rate)
 
 
 @distill.command()
-@click.option("--recipe", help="A recipe that is shipped: demo-student, demo-teacher.")
+@click.option("--recipe", help=f"A recipe that is shipped: {', '.join(shipped('pretrain'))}.")
 @click.option("--config", type=click.Path(path_type=Path), help="A recipe of your own (YAML).")
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="The checkpoint's folder.")
 def pretrain(recipe: str | None, config: Path | None, out: Path) -> None:
@@ -43,7 +45,7 @@ def pretrain(recipe: str | None, config: Path | None, out: Path) -> None:
 @distill.command()
 @click.option(
     "--recipe",
-    help="A loop that is shipped: demo, iterkd, logit-kd, persd, random-tier, self-training, sequence-kd, sft.",
+    help=f"A loop that is shipped: {', '.join(shipped('loop'))}.",
 )
 @click.option("--config", type=click.Path(path_type=Path), help="A loop of your own (YAML).")
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="The loop's folder.")
@@ -52,14 +54,8 @@ def pretrain(recipe: str | None, config: Path | None, out: Path) -> None:
 )
 @click.option("--rounds", type=click.IntRange(1), help="How many rounds.  [default: the recipe's]")
 @click.option("--until-gate", is_flag=True, help="Stop as soon as a round is kept.")
-@click.option(
-    "--sandbox",
-    type=click.Choice(["auto", "docker", "local"]),
-    default="auto",
-    show_default=True,
-    help="Where programs run; auto is docker if an engine answers.",
-)
-@click.option("--workers", type=click.IntRange(1), show_default="the number of cores", help="Programs at a time.")
+@sandbox_option
+@workers_option
 @click.option("--dry-run", is_flag=True, help="Print the resolved configuration and what a round costs.")
 def run(out: Path, rounds: int | None, until_gate: bool, dry_run: bool, **options: Any) -> None:
     """Retrain a student for the tiers in which it is weak, and keep it if held-back tasks show that it is better.
@@ -102,7 +98,7 @@ def print_plan(loop: LoopConfig) -> None:
 @distill.command()
 @click.option("--schedule", help="Arms, joined by commas: STRATEGY[:DIFFICULTY][:easy-first].  [default: the recipe's]")
 @click.option("--seeds", type=click.IntRange(1), help="How many seeds.  [default: the recipe's]")
-@click.option("--recipe", help="An experiment that is shipped: cpu, paper, smoke.  [default: cpu]")
+@click.option("--recipe", help=f"An experiment that is shipped: {', '.join(shipped('curriculum'))}.  [default: cpu]")
 @click.option("--config", type=click.Path(path_type=Path), help="An experiment of your own (YAML).")
 @click.option(
     "--out",

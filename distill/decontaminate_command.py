@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness import sandbox_option, workers_option
+
 if TYPE_CHECKING:
     from distill.decontaminate import Decontamination
 
@@ -22,14 +24,8 @@ _SHOWN = 20
 )
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Write the lines without leaks here, as they stand.")
 @click.option("--run/--no-run", default=True, show_default=True, help="Try the programs on the benchmarks' tests.")
-@click.option(
-    "--sandbox",
-    type=click.Choice(["auto", "docker", "local"]),
-    default="auto",
-    show_default=True,
-    help="Where programs run; auto is docker if an engine answers.",
-)
-@click.option("--workers", type=click.IntRange(1), show_default="the number of cores", help="Programs at a time.")
+@sandbox_option
+@workers_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as one JSON document.")
 def decontaminate(
     file: Path,

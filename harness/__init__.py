@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from harness.models.checkpoint import digest_of, find_checkpoint
     from harness.models.loading import load_weights
     from harness.models.seam import Completion, GenerationSettings, Model, Prompt
+    from harness.options import sandbox_option, workers_option
     from harness.paired import Difference
     from harness.probes import Candidate
     from harness.progress import BarProgress, NoProgress, PlainProgress, Progress, progress_for
@@ -129,10 +130,12 @@ __all__ = [
     "read_ratings",
     "read_tiers",
     "rules_for",
+    "sandbox_option",
     "static_tiers",
     "tiers_from_ratings",
     "tiers_from_runs",
     "tinypy_examples",
+    "workers_option",
     "write_tiers",
 ]
 
@@ -201,10 +204,12 @@ _LATER = {
     "read_ratings": "harness.tier_files",
     "read_tiers": "harness.tier_files",
     "rules_for": "harness.protocols",
+    "sandbox_option": "harness.options",
     "static_tiers": "harness.tiers",
     "tiers_from_ratings": "harness.measured_tiers",
     "tiers_from_runs": "harness.measured_tiers",
     "tinypy_examples": "harness.tinypy:training_examples",
+    "workers_option": "harness.options",
     "write_tiers": "harness.tier_files",
 }
 

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from harness.gate_commands import COMMANDS
+from harness.options import sandbox_option, workers_option
 from harness.tiers_command import tiers_command
 
 EXIT_USAGE, EXIT_INVALID, EXIT_INTERRUPTED = 2, 3, 130
@@ -79,21 +80,8 @@ def main(verbose: bool) -> None:
 @click.option("--weak-below", type=float, metavar="RATE", help="A tier is weak below this pass rate, in 0..1.")
 @click.option("--weak-baseline", type=click.Path(path_type=Path), help="A tier is weak below this run, paired.")
 @click.option("--partial", is_flag=True, help="Accept a samples file without samples for some tasks.")
-@click.option(
-    "--sandbox",
-    type=click.Choice(["auto", "docker", "local"]),
-    default="auto",
-    show_default=True,
-    help="Where programs run; auto is docker if an engine answers.",
-)
-@click.option(
-    "--workers",
-    "--parallel",
-    type=click.IntRange(1),
-    default=None,
-    show_default="the number of cores",
-    help="Programs that run at a time.",
-)
+@sandbox_option
+@workers_option
 @click.option("--image", default="auto", show_default=True, help="Docker image: auto, registry, host, or a name.")
 @click.option("--runtime", help="Docker runtime, e.g. runsc.")
 @click.option(
@@ -194,14 +182,8 @@ def doctor_command(as_json: bool) -> None:
 @click.option("--levels", default="all", show_default=True, help="Of 1.1, 1.2, 2.1, 2.2, 3.1, 3.2, 4.1; with commas.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same programs.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="Name of the .txt and .jsonl file.")
-@click.option(
-    "--sandbox",
-    type=click.Choice(["auto", "docker", "local"]),
-    default="auto",
-    show_default=True,
-    help="Where programs run.",
-)
-@click.option("--workers", type=click.IntRange(1), show_default="the number of cores", help="Cells to run them in.")
+@sandbox_option
+@workers_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def tinypy_command(as_json: bool, **options: Any) -> None:
     """Write TinyPy programs with their output, for training: none twice, none of the test set."""

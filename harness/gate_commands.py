@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.options import sandbox_option
+
 if TYPE_CHECKING:
     from harness.gate import GateResult, GateRules
     from harness.runs import Baseline
@@ -125,13 +127,7 @@ def _gate_sequentially(
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--count", type=click.IntRange(1), default=50, show_default=True, help="How many samples to judge again.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which ones.")
-@click.option(
-    "--sandbox",
-    type=click.Choice(["auto", "docker", "local"]),
-    default="auto",
-    show_default=True,
-    help="Where programs run.",
-)
+@sandbox_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def verify_command(run: Path, count: int, seed: int, sandbox: str, as_json: bool) -> None:
     """Judge a random sample of a run's programs again; exit 1 if a stored verdict does not hold."""
