@@ -19,7 +19,7 @@ import msgspec
 
 from distill.model_view import completions_of
 from distill.prompts import Fault, PromptName, fence_for, fill
-from harness import GenerationSettings, Model, Outcome, Prompt, Run, Task, UsageError, Verdict
+from harness import GenerationSettings, Model, Outcome, Prompt, Run, Sample, Task, UsageError, Verdict
 
 BATCH = 64  # prompts that go to the model together, and are on disk before the next
 _READ_CHARACTERS = 20_000  # of an answer
@@ -45,6 +45,28 @@ class Asked:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A student's sample that fails, with its task and verdict."""
+
+    task: Task
+    sample: Sample
+    verdict: Verdict
+
+    @property
+    def program(self) -> str:
+        """The wrong program, as much of it as is shown."""
+        return self.sample.program[:_SHOWN_CHARACTERS].rstrip()
+
+    @property
+    def error(self) -> str:
+        """What went wrong, as the verdict says: the outcome, and the first failing call where there is one."""
+        evidence = self.verdict.evidence
+        told = {"call": evidence.call, "expected": evidence.expected, "actual": evidence.actual}
+        lines = (f"{key}: {text}" for key, text in told.items() if text)
+        return "\n".join([f"{self.verdict.outcome}: {evidence.reason}", *lines])
+
+
 def fault_requests(tasks: Sequence[Task]) -> list[Request]:
     """Return requests for wrong programs, the types of error taking turns (`prompts/answer_faulty.txt`)."""
     errors = tuple(Fault)
@@ -59,8 +81,8 @@ def fault_requests(tasks: Sequence[Task]) -> list[Request]:
     ]
 
 
-def mending_requests(run: Run) -> list[Request]:
-    """Return requests for mended programs (`prompts/refine_answer.txt`), of tasks whose first judged sample fails."""
+def first_failures(run: Run) -> list[Failure]:
+    """Return what is to be mended of a run: each task's first judged sample, if it fails."""
     first: dict[str, Verdict] = {}
     for verdict in run.verdicts():
         if verdict.outcome is not Outcome.NOT_JUDGED:
@@ -68,21 +90,22 @@ def mending_requests(run: Run) -> list[Request]:
     failed = {(one.task_id, one.sample_index): one for one in first.values() if not one.passed}
     tasks = {task.task_id: task for task in run.tasks()}
     return [
-        _mending(tasks[sample.task_id], sample.program[:_SHOWN_CHARACTERS], failed[sample.task_id, sample.sample_index])
+        Failure(task=tasks[sample.task_id], sample=sample, verdict=failed[sample.task_id, sample.sample_index])
         for sample in run.samples()
         if (sample.task_id, sample.sample_index) in failed
     ]
 
 
-def _mending(task: Task, program: str, verdict: Verdict) -> Request:
-    evidence = verdict.evidence
-    told = {"call": evidence.call, "expected": evidence.expected, "actual": evidence.actual}
-    error = "\n".join(
-        [f"{verdict.outcome}: {evidence.reason}", *(f"{key}: {text}" for key, text in told.items() if text)]
-    )
-    fields = {"instruction": task.prompt.strip(), "program": program.rstrip(), "error": error}
+def mending_requests(run: Run) -> list[Request]:
+    """Return requests for mended programs (`prompts/refine_answer.txt`), of tasks whose first judged sample fails."""
+    return [_mending(failure) for failure in first_failures(run)]
+
+
+def _mending(failure: Failure) -> Request:
+    program, error = failure.program, failure.error
+    fields = {"instruction": failure.task.prompt.strip(), "program": program, "error": error}
     text = fill(PromptName.REFINE_ANSWER, {**fields, "fence": fence_for(program + error)})
-    return Request(task_id=task.task_id, about=verdict.outcome.value, text=text)
+    return Request(task_id=failure.task.task_id, about=failure.verdict.outcome.value, text=text)
 
 
 def ask(teacher: Model, requests: Sequence[Request], settings: GenerationSettings, path: Path) -> int:

@@ -8,10 +8,11 @@ from statistics import fmean
 
 from distill.lessons import FaultSource
 from distill.loop import LoopConfig
-from distill.teaching import STUDENT
+from distill.teaching import STUDENT, MendingLessons
 from harness import load_benchmark, rules_for
 
 CHARACTERS_PER_TOKEN = 3  # of Python, by common tokenizers and the demo's own
+_SHOWN = {MendingLessons.ANSWER: 1, MendingLessons.COMBINE: 1.5, MendingLessons.REFINE: 2}  # programs in a lesson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def estimate(config: LoopConfig) -> Iterator[Cost]:
     steps, seen = config.training.steps, config.training.steps * config.training.batch_size
     yield Cost(what="training steps", amount=steps, rule="training.steps")
     length = fmean(len(task.prompt) + len(task.reference.removeprefix(task.prompt)) for task in benchmark.tasks)
-    sides = 2 if faults.sources and config.pairs.needs_faulty else 1
+    sides = 2 if faults.sources and config.pairs.needs_faulty else _SHOWN[teacher.mending_lessons]
     rule = f"steps x batch_size x {length:.0f} characters of a measured task / {CHARACTERS_PER_TOKEN}"
-    rule += ", twice for pairs" if sides == 2 else ""
+    rule += f", x {sides:g} for wrong programs" if sides > 1 else ""
     yield Cost(what="training tokens", amount=round(seen * sides * length / CHARACTERS_PER_TOKEN), rule=rule)

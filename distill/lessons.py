@@ -46,7 +46,8 @@ class Lesson:
 
     `prompt` is the very text that a model continues, `completion` the answer. `run` and `sample_index` name the verdict
     that says the answer is right: the run folder below the round's, and which of the task's samples it was. `source`
-    says who answered. Raises LeakageError for a question that is not of the training split.
+    says who answered. `mends` is the wrong program that the answer mends, where the prompt shows one. Raises
+    LeakageError for a question that is not of the training split.
     """
 
     task_id: str
@@ -59,6 +60,7 @@ class Lesson:
     completion: str
     passed: bool = True
     fault: Fault | None = None
+    mends: Fault | None = None
 
     def __post_init__(self) -> None:
         if self.split != "train":

@@ -21,6 +21,7 @@ class PromptName(StrEnum):
 
     ANSWER_CORRECT = "answer_correct"
     ANSWER_FAULTY = "answer_faulty"
+    MEND_OWN = "mend_own"  # for the student itself: its wrong program and what went wrong; the task follows
     QUESTION_EASY = "question_easy"  # from a seed that the student copes with: the same domain, rarer, different
     QUESTION_HARD = "question_hard"  # from a medium or hard one: the same domain and type of task
     RATE_QUESTION = "rate_question"
@@ -41,6 +42,7 @@ class Fault(StrEnum):
 FIELDS: dict[PromptName, frozenset[str]] = {
     PromptName.ANSWER_CORRECT: frozenset({"instruction"}),
     PromptName.ANSWER_FAULTY: frozenset({"instruction", "error"}),
+    PromptName.MEND_OWN: frozenset({"program", "error"}),
     PromptName.QUESTION_EASY: frozenset({"instruction"}),
     PromptName.QUESTION_HARD: frozenset({"instruction"}),
     PromptName.RATE_QUESTION: frozenset({"instruction"}),

@@ -17,7 +17,7 @@ from distill.keep import Decision, decide
 from distill.lessons import FaultSource, LeakageError, Lesson, read_lessons, write_lessons
 from distill.levels import LEVELS, Level, find_levels, read_levels
 from distill.loop import Journal, LoopConfig, Machine
-from distill.mending import mended
+from distill.mending import mended, mending_lessons
 from distill.questions import choose, choose_probes, read_families, write_tasks
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
 from distill.scratch import save
@@ -169,9 +169,13 @@ class Round:
     def _learnt(self) -> dict[str, int]:
         sources = self._config.faults.sources
         lessons = self._faults.lessons()
+        counted: dict[str, int] = {}
+        if self._config.teacher.mends:
+            mending = mending_lessons(self._runs, lessons)
+            lessons, counted = list(mending.lessons), {"left_out_as_too_long": mending.too_long}
         clean = self._without_leaks(lessons) if lessons else []
         write_lessons(clean, self._folder / LESSONS)
-        counts = {"lessons": len(clean), "left_out_as_leaks": len(lessons) - len(clean)}
+        counts = {"lessons": len(clean), "left_out_as_leaks": len(lessons) - len(clean), **counted}
         found = [lesson.fault.source for lesson in clean if lesson.fault]
         return counts | {f"faults_by_{source}": found.count(source) for source in sources}
 

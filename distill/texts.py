@@ -53,7 +53,7 @@ def text_of_lesson(lesson: Lesson) -> TrainingText:
     sides = [lesson.completion, *([lesson.fault.completion] if lesson.fault else [])]
     texts = [lesson.prompt + side for side in sides]
     return TrainingText(
-        name=f"{lesson.task_id}[{lesson.sample_index}]",
+        name=f"{lesson.task_id}[{lesson.sample_index}]" + (" mended" if lesson.mends else ""),
         text="\n".join(texts),
         programs=tuple(dict.fromkeys(program for text in texts for program in programs_in(text))),
         question=lesson.task_id,

@@ -182,8 +182,10 @@ def test_settings_that_cannot_work_are_refused() -> None:
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value 'oracle'"):
         msgspec.convert({"sources": ["oracle"]}, FaultsConfig)
     for teacher in ({"samples": "x", "mends": True}, {"model": "student", "mends": True}):
-        with pytest.raises(msgspec.ValidationError, match="a model that can be asked"):
+        with pytest.raises(msgspec.ValidationError, match="a model that can be asked, or canonical"):
             msgspec.convert(teacher, TeacherConfig)
+    with pytest.raises(msgspec.ValidationError, match="refine needs a teacher that mends"):
+        msgspec.convert({"model": "canonical", "mending_lessons": "refine"}, TeacherConfig)
     plain = {"student": "s", "training": {"steps": 1}, "faults": {"sources": ["teacher"]}}
     for teacher in ({"samples": "x"}, {"model": "student"}, {"model": "canonical"}):
         with pytest.raises(msgspec.ValidationError, match="a model for a teacher that can be asked"):

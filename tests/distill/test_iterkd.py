@@ -285,7 +285,7 @@ def test_a_teacher_that_is_asked_for_faults(
 def test_a_teacher_that_mends_what_the_student_got_wrong(
     few_tasks: Path, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    teacher = {"model": "demo:teacher", "mends": True}
+    teacher = {"model": "demo:teacher", "mends": True, "mending_lessons": "combine"}
     wanted = config(few_tasks, teacher=teacher, questions={"count": 8}, faults={"sources": ["student"]})
     questions = choose(wanted.questions, ["expert"], ["easy"], (), seed=1).tasks
     told = Told(questions, {task.task_id: task.reference.removeprefix(task.prompt) for task in questions})
@@ -295,10 +295,13 @@ def test_a_teacher_that_mends_what_the_student_got_wrong(
     failed = [one.task_id for one in load_run(tmp_path / "round" / "tries").verdicts() if not one.passed]
     assert told.asked == failed
     lessons = list(read_lessons(tmp_path / "round" / "lessons.jsonl"))
-    assert [(one.task_id, one.prompt + one.completion) for one in lessons] == [
+    assert [(one.task_id, one.prompt + one.completion) for one in lessons if not one.mends] == [
         (task.task_id, task.reference) for task in questions if task.task_id in failed
     ]
     assert stages["lessons"]["faults_by_student"] >= 1  # the wrong side of each pair is what was mended
+    shown = [one for one in lessons if one.mends]
+    assert len(shown) + stages["lessons"]["left_out_as_too_long"] == len(failed)
+    assert all(one.fault is None and one.mends and one.mends.run == "tries" for one in shown)
 
 
 KILLED = """

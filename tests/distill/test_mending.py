@@ -1,0 +1,149 @@
+"""What is learnt of mended programs: the mended alone, or behind the student's wrong program and what went wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure and no reason to skip
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+import msgspec
+from transformers import AutoTokenizer
+
+from distill.config import load_recipe, with_changes
+from distill.estimate import estimate
+from distill.lessons import FaultSource, Lesson
+from distill.loop import LoopConfig, Machine
+from distill.mending import mended, mending_lessons
+from distill.questions import write_tasks
+from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
+from distill.study import examples_of
+from distill.teaching import MendingLessons, lessons_of
+from distill.texts import text_of_lesson
+from distill.training import Row
+from harness import EvalConfig, NoProgress, Outcome, evaluate, find_checkpoint, ladder_train, load_run
+
+pytestmark = pytest.mark.hf
+WRONG = "    return 'no'\n"
+
+
+def config(kind: str = "combine") -> LoopConfig:
+    teacher = {"model": "canonical", "mends": True, "mending_lessons": kind}
+    return msgspec.convert({"student": "demo:student", "teacher": teacher, "training": {"steps": 2}}, LoopConfig)
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> RoundRuns:
+    """Return a round of four questions: the tries are right, wrong, no program, and no Python."""
+    folder = tmp_path_factory.mktemp("round")
+    questions = list(ladder_train(seed=3, count=4, tiers=("easy",)))
+    write_tasks(questions, folder / QUESTIONS)
+    bodies = [questions[0].reference.removeprefix(questions[0].prompt), WRONG, "", "    retrun 1\n"]
+    rows = [{"task_id": task.task_id, "completion": body} for task, body in zip(questions, bodies, strict=True)]
+    rows[2] = {"task_id": questions[2].task_id, "solution": ""}
+    (folder / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    evaluate(EvalConfig(tasks=(str(folder / QUESTIONS),), samples=folder / "s.jsonl", out=folder / "tries"))
+    machine = Machine(progress=NoProgress, say=lambda text: None)
+    return RoundRuns(config=config(), folder=folder, student="demo:student", seed=1, machine=machine)
+
+
+@pytest.fixture(scope="module")
+def answered(tried: RoundRuns) -> list[Lesson]:
+    """Return the lessons of what the oracle mended."""
+    assert mended(tried) == {"samples": 3, "tokens": 0, "teacher_calls": 3}
+    return list(lessons_of(load_run(tried.folder / ANSWERS)))
+
+
+def test_an_oracle_mends_what_the_student_got_wrong(tried: RoundRuns, answered: list[Lesson]) -> None:
+    failed = load_run(tried.folder / "tries").tasks()[1:]
+    assert [(one.task_id, one.prompt + one.completion) for one in answered] == [
+        (task.task_id, task.reference) for task in failed
+    ]
+
+
+def test_the_wrong_program_is_shown_with_what_the_verdict_says(tried: RoundRuns, answered: list[Lesson]) -> None:
+    found = mending_lessons(tried, answered)
+    assert found.too_long == 0
+    assert list(found.lessons[:3]) == answered
+    run = load_run(tried.folder / "tries")
+    verdicts = {one.task_id: one for one in run.verdicts()}
+    wrong, garbled = found.lessons[3:]  # where there was no program, none can be shown
+    for answer, lesson in ((answered[0], wrong), (answered[2], garbled)):
+        verdict = verdicts[lesson.task_id]
+        assert lesson.mends is not None
+        assert (lesson.mends.source, lesson.mends.run) == (FaultSource.STUDENT, "tries")
+        assert (lesson.mends.sample_index, lesson.mends.outcome) == (verdict.sample_index, verdict.outcome)
+        assert (lesson.completion, lesson.split, lesson.fault) == (answer.completion, "train", None)
+        program = next(one.program for one in run.samples() if one.task_id == lesson.task_id)
+        assert lesson.prompt.startswith(program.rstrip() + "\n")
+        assert lesson.prompt.endswith("# Mended:\n" + answer.prompt)
+        assert f"# {verdict.outcome}: {verdict.evidence.reason}\n" in lesson.prompt
+    assert wrong.mends is not None
+    assert wrong.mends.outcome is Outcome.FAILED
+    for told in ("call", "expected", "actual"):
+        assert f"# {told}: {getattr(verdicts[wrong.task_id].evidence, told)}\n" in wrong.prompt
+    compile(wrong.prompt + wrong.completion, "lesson", "exec")  # to a model that continues programs it is one
+    assert len({text_of_lesson(lesson).name for lesson in found.lessons}) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "answers", "refinements"),
+    [(MendingLessons.ANSWER, 3, 0), (MendingLessons.REFINE, 0, 2), (MendingLessons.COMBINE, 3, 2)],
+)
+def test_the_kinds_of_lessons(
+    tried: RoundRuns, answered: list[Lesson], kind: MendingLessons, answers: int, refinements: int
+) -> None:
+    lessons = mending_lessons(replace(tried, config=config(kind)), answered).lessons
+    assert [one.mends is not None for one in lessons] == [False] * answers + [True] * refinements
+
+
+def test_a_lesson_that_the_students_context_does_not_hold_is_left_out(
+    tried: RoundRuns, answered: list[Lesson], tmp_path: Path
+) -> None:
+    folder = Path(find_checkpoint("demo:student").folder)
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "model.safetensors").write_bytes(b"")
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    shown = mending_lessons(tried, answered).lessons[3:]
+    lengths = [len(tokenizer(one.prompt + one.completion)["input_ids"]) for one in shown]
+    settings["max_position_embeddings"] = max(lengths)  # and the token that ends the text is one too many
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    found = mending_lessons(replace(tried, student=str(tmp_path)), answered)
+    assert (len(found.lessons), found.too_long) == (4, 1)
+
+
+def test_a_wrong_program_that_is_shown_is_not_learnt(tried: RoundRuns, answered: list[Lesson]) -> None:
+    lessons = mending_lessons(tried, answered).lessons
+    tokenizer = AutoTokenizer.from_pretrained(str(find_checkpoint("demo:student").folder))
+    rows = examples_of(tokenizer, lessons, 0.5)
+    for lesson, row in zip(lessons, rows, strict=True):
+        assert isinstance(row, Row)
+        assert row.weights is not None
+        prompt = len(tokenizer(lesson.prompt)["input_ids"])
+        assert set(row.weights[:prompt]) == {0.0 if lesson.mends else 0.5}
+        assert set(row.weights[prompt:]) == {1.0}
+        assert tokenizer.decode(row.tokens[prompt:-1]) == lesson.completion
+
+
+def test_the_recipe_has_both_kinds() -> None:
+    recipe = load_recipe("loop", "persd", LoopConfig)
+    assert recipe.teacher.mending_lessons is MendingLessons.COMBINE
+    tokens = {
+        kind: next(
+            cost.amount
+            for cost in estimate(with_changes(recipe, [f"teacher.mending_lessons={kind}"]))
+            if cost.what == "training tokens"
+        )
+        for kind in MendingLessons
+    }
+    assert tokens[MendingLessons.REFINE] == pytest.approx(2 * tokens[MendingLessons.ANSWER], abs=1)
+    assert tokens[MendingLessons.COMBINE] == pytest.approx(1.5 * tokens[MendingLessons.ANSWER], abs=1)
