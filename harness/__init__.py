@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.benchmarks.ladder.generator import train_rungs as ladder_rungs
     from harness.benchmarks.ladder.mutants import Mutant, mutants
     from harness.benchmarks.ladder.rungs import Rung
+    from harness.calling import FunctionCalls, Returned, call_functions
     from harness.compare import Comparison, TierComparison, compare_runs
     from harness.compare import compare as compare_baselines
     from harness.difficulty import Difficulty, measure
@@ -64,6 +65,7 @@ __all__ = [
     "Difficulty",
     "Estimate",
     "EvalConfig",
+    "FunctionCalls",
     "GateOutcome",
     "GateResult",
     "GateRules",
@@ -85,6 +87,7 @@ __all__ = [
     "Prompt",
     "Rating",
     "Report",
+    "Returned",
     "Run",
     "RunConfig",
     "Rung",
@@ -107,6 +110,7 @@ __all__ = [
     "Verdict",
     "WeakKind",
     "WeakRule",
+    "call_functions",
     "compare_baselines",
     "compare_runs",
     "digest_of",
@@ -150,6 +154,7 @@ _LATER = {
     "Difference": "harness.paired",
     "Difficulty": "harness.difficulty",
     "EvalConfig": "harness.evaluation",
+    "FunctionCalls": "harness.calling",
     "GateOutcome": "harness.gate",
     "GateResult": "harness.gate",
     "GateRules": "harness.gate",
@@ -165,6 +170,7 @@ _LATER = {
     "Progress": "harness.progress",
     "Prompt": "harness.models.seam",
     "Rating": "harness.measured_tiers",
+    "Returned": "harness.calling",
     "Run": "harness.runs",
     "Rung": "harness.benchmarks.ladder.rungs",
     "Solver": "harness.solvers",
@@ -181,6 +187,7 @@ _LATER = {
     "Unanswered": "harness.solvers",
     "WeakKind": "harness.scores",
     "WeakRule": "harness.scores",
+    "call_functions": "harness.calling",
     "compare_baselines": "harness.compare:compare",
     "compare_runs": "harness.compare",
     "digest_of": "harness.models.checkpoint",

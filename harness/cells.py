@@ -30,12 +30,14 @@ class NoCells:
 def open_cells(
     benchmark: Benchmark, name: str, limits: Limits, workers: int, image: str = "auto", runtime: str | None = None
 ) -> Sandbox:
-    """Return the named sandbox (see `sandbox.open_sandbox`), or a stand-in if the benchmark runs no programs.
+    """Return what `open_program_cells` does, or a stand-in if the benchmark runs no programs."""
+    return open_program_cells(name, limits, workers, image, runtime) if benchmark.runs_programs else NoCells()
 
-    What the sandbox does not promise is said as a warning.
-    """
-    if not benchmark.runs_programs:
-        return NoCells()
+
+def open_program_cells(
+    name: str, limits: Limits, workers: int, image: str = "auto", runtime: str | None = None
+) -> Sandbox:
+    """Return the named sandbox (see `sandbox.open_sandbox`), and say as a warning what it does not promise."""
     sandbox = open_sandbox(name, limits, workers, image, runtime)
     for promise in sandbox.not_promised:
         _log.warning("not promised by the %s sandbox: %s", sandbox.name, promise)

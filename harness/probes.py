@@ -14,16 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.calling import replies_of
 from harness.errors import UsageError
 from harness.expected import Expected
 from harness.findings import compare_all, run_suite
-from harness.judge import ATTEMPTS, BYSTANDING_ATTEMPTS
 from harness.records import CallTests, CheckTests, Outcome, Task
 from harness.rehearsal import encode_operation
 from harness.remote import Conversation, Diverged
 from harness.suite import Scores, Suite
 from harness.watchdog import TestsTooSlow, Watchdog
-from sandbox import CellLost, Execution, Limits, Program, Sandbox, Status, dumps, replies
+from sandbox import CellLost, Execution, Limits, Program, Sandbox, Status, dumps
 
 CALLS = 3  # of each task; a predicate's answers agree by chance once in eight
 ALIAS = "__asked__"
@@ -229,17 +229,7 @@ class Prober:
 
     def _run(self, source: str, plan: bytes, operations: int, limits: Limits) -> tuple[list[bytes], Status]:
         """Return the replies, that to loading first, and how the program ended."""
-        program = Program(source=source, plan=plan, operations=operations)
-        losses = bystanding = 0
-        while True:
-            try:
-                with self._sandbox.start(program, limits) as session:
-                    lines = list(replies(session))
-                    return lines[: operations + 1], session.end().status
-            except CellLost as error:
-                losses, bystanding = losses + error.begun, bystanding + (not error.begun)
-                if losses >= ATTEMPTS or bystanding >= BYSTANDING_ATTEMPTS:
-                    raise
+        return replies_of(self._sandbox, Program(source=source, plan=plan, operations=operations), limits)
 
 
 def asked(program: str, function: str, name: str = ALIAS) -> str:
