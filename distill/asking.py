@@ -19,9 +19,10 @@ import msgspec
 
 from distill.model_view import completions_of
 from distill.prompts import Fault, PromptName, fence_for, fill
-from harness import GenerationSettings, Model, Outcome, Prompt, Run, Sample, Task, UsageError, Verdict
+from harness import Completion, GenerationSettings, Model, Outcome, Prompt, Run, Sample, Task, UsageError, Verdict
 
 BATCH = 64  # prompts that go to the model together, and are on disk before the next
+_SEEDS = 1_000_003  # more than there are requests to a file
 _READ_CHARACTERS = 20_000  # of an answer
 _SHOWN_CHARACTERS = 8_000  # of a student's program
 _FENCED = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
@@ -34,15 +35,18 @@ class Request:
     task_id: str
     about: str
     text: str
+    sample_index: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a teacher wrote for a request; a prompt that it refused has no text."""
+    """What a teacher wrote for a request, and in how many tokens; a prompt that it refused has no text."""
 
     task_id: str
     about: str
     text: str
+    sample_index: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,24 +112,42 @@ def _mending(failure: Failure) -> Request:
     return Request(task_id=failure.task.task_id, about=failure.verdict.outcome.value, text=text)
 
 
-def ask(teacher: Model, requests: Sequence[Request], settings: GenerationSettings, path: Path) -> int:
-    """Have a teacher answer requests, one a question; return how many were asked now.
+def ask(teacher: Model, requests: Sequence[Request], settings: GenerationSettings, path: Path, seed: int = 0) -> int:
+    """Have a teacher answer requests, one for each question and sample; return how many were asked now.
 
-    `path` gets a line per request; those that are there are not asked again. Raises ModelUnavailable when the teacher
-    fails.
+    `path` gets a line per request; those that are there are not asked again. Answers are drawn by `seed` and the
+    request's place. Raises ModelUnavailable when the teacher fails.
     """
-    done = {one.task_id for one in read_asked(path)} if path.is_file() else set()
-    pending = ((place, one) for place, one in enumerate(requests) if one.task_id not in done)
+    done = {(one.task_id, one.sample_index) for one in read_asked(path)} if path.is_file() else set()
+    pending = ((place, one) for place, one in enumerate(requests) if (one.task_id, one.sample_index) not in done)
     asked = 0
     with path.open("a", encoding="ascii") as file:
         while batch := list(islice(pending, BATCH)):
-            prompts = [Prompt(task_id=one.task_id, sample_index=0, text=one.text, seed=place) for place, one in batch]
-            for (_, one), text in zip(batch, completions_of(teacher, prompts, settings), strict=True):
-                said = "" if isinstance(text, UsageError) else text[:_READ_CHARACTERS]
-                file.write(json.dumps({"task_id": one.task_id, "about": one.about, "text": said}) + "\n")
+            prompts = [
+                Prompt(
+                    task_id=one.task_id,
+                    sample_index=one.sample_index,
+                    text=one.text,
+                    seed=(seed * _SEEDS + place) % (1 << 63),
+                )
+                for place, one in batch
+            ]
+            for (_, one), said in zip(batch, completions_of(teacher, prompts, settings), strict=True):
+                file.write(json.dumps(msgspec.to_builtins(_asked(one, said))) + "\n")
             file.flush()
             asked += len(batch)
     return asked
+
+
+def _asked(request: Request, said: Completion | UsageError) -> Asked:
+    written = None if isinstance(said, UsageError) else said
+    return Asked(
+        task_id=request.task_id,
+        about=request.about,
+        text=written.text[:_READ_CHARACTERS] if written else "",
+        sample_index=request.sample_index,
+        tokens=(written.completion_tokens or 0) if written else 0,
+    )
 
 
 def read_asked(path: Path) -> Iterator[Asked]:

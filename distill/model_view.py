@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from distill.lessons import LeakageError
 from distill.prompts import PromptName, fence_for, fill
-from harness import GenerationSettings, Model, Prompt, Task, UsageError
+from harness import Completion, GenerationSettings, Model, Prompt, Task, UsageError
 
 MOST_POINTS = (2.0, 1.0, 1.0, 1.0, 1.0)  # rules 1 to 5
 MAX_SCORE = sum(MOST_POINTS)
@@ -130,16 +130,18 @@ def assess(model: Model, answers: Sequence[Answer], settings: GenerationSettings
         )
         for place, answer in enumerate(answers)
     ]
-    return [_view(model.name, text) for text in completions_of(model, prompts, settings)]
+    return [_view(model.name, said) for said in completions_of(model, prompts, settings)]
 
 
-def completions_of(model: Model, prompts: Sequence[Prompt], settings: GenerationSettings) -> list[str | UsageError]:
+def completions_of(
+    model: Model, prompts: Sequence[Prompt], settings: GenerationSettings
+) -> list[Completion | UsageError]:
     """Return each prompt's completion, or the refusal of it: halves are tried until it is known which it is.
 
     Raises ModelUnavailable when the model fails.
     """
     try:
-        return [completion.text for completion in model.generate(prompts, settings)]
+        return list(model.generate(prompts, settings))
     except UsageError as error:
         if len(prompts) == 1:
             return [error]
@@ -147,12 +149,12 @@ def completions_of(model: Model, prompts: Sequence[Prompt], settings: Generation
     return [*completions_of(model, prompts[:half], settings), *completions_of(model, prompts[half:], settings)]
 
 
-def _view(model: str, text: str | UsageError) -> ModelView:
-    if isinstance(text, UsageError):
-        return ModelView(model=model, text="", points=(None,) * len(MOST_POINTS), score=None, reason=str(text))
-    read = read_assessment(text)
+def _view(model: str, said: Completion | UsageError) -> ModelView:
+    if isinstance(said, UsageError):
+        return ModelView(model=model, text="", points=(None,) * len(MOST_POINTS), score=None, reason=str(said))
+    read = read_assessment(said.text)
     return ModelView(
-        model=model, text=text[:_KEPT_CHARACTERS], points=read.points, score=read.score, reason=read.reason
+        model=model, text=said.text[:_KEPT_CHARACTERS], points=read.points, score=read.score, reason=read.reason
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from distill.asking import Asked, ask, body_in, fault_requests, mending_requests, read_asked, write_asked
+from distill.asking import Asked, Request, ask, body_in, fault_requests, mending_requests, read_asked, write_asked
 from distill.prompts import Fault
 from distill.questions import write_tasks
 from harness import (
@@ -68,8 +68,8 @@ class Scripted:
 
     name, digest = "scripted", "s" * 64
 
-    def __init__(self, text: str, refused: Sequence[str] = (), fails_after: int = 1_000) -> None:
-        self.text, self.refused, self.fails_after = text, refused, fails_after
+    def __init__(self, text: str, refused: Sequence[str] = (), fails_after: int = 1_000, tokens: int = 0) -> None:
+        self.text, self.refused, self.fails_after, self.tokens = text, refused, fails_after, tokens
         self.asked: list[Prompt] = []
 
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
@@ -79,7 +79,7 @@ class Scripted:
             raise ModelUnavailable("gone")
         self.asked += prompts
         for _ in prompts:
-            yield Completion(text=self.text, stop_reason=StopReason.STOP)
+            yield Completion(text=self.text, stop_reason=StopReason.STOP, completion_tokens=self.tokens)
 
 
 def tasks(count: int) -> list[Task]:
@@ -124,6 +124,19 @@ def test_killed_it_asks_for_the_others_alone(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     ask(Scripted("y"), fault_requests(tasks(130)), GenerationSettings(), whole)
     assert [one.about for one in read_asked(whole)] == [one.about for one in found]
+
+
+def test_a_question_can_be_asked_several_times_with_seeds_of_their_own(tmp_path: Path) -> None:
+    requests = [Request(task_id="T/0", about="x", text="?", sample_index=index) for index in range(3)]
+    path, teacher = tmp_path / "texts", Scripted("y", tokens=5)
+    assert ask(teacher, requests[:1], GenerationSettings(), path, seed=7) == 1
+    assert ask(teacher, requests, GenerationSettings(), path, seed=7) == 2
+    assert [(one.sample_index, one.tokens) for one in read_asked(path)] == [(0, 5), (1, 5), (2, 5)]
+    assert [prompt.sample_index for prompt in teacher.asked] == [0, 1, 2]
+    seeds = {prompt.seed for prompt in teacher.asked}
+    ask(teacher, requests, GenerationSettings(), tmp_path / "others", seed=-8)
+    assert len({prompt.seed for prompt in teacher.asked} | seeds) == 6
+    assert all(0 <= prompt.seed < 1 << 63 for prompt in teacher.asked)
 
 
 def test_what_a_student_got_wrong_is_shown_with_what_went_wrong(tmp_path: Path) -> None:
