@@ -19,13 +19,25 @@ import msgspec
 
 from distill.model_view import completions_of
 from distill.prompts import Fault, PromptName, fence_for, fill
-from harness import Completion, GenerationSettings, Model, Outcome, Prompt, Run, Sample, Task, UsageError, Verdict
+from harness import (
+    Completion,
+    GenerationSettings,
+    Model,
+    Outcome,
+    Prompt,
+    Run,
+    Sample,
+    StopReason,
+    Task,
+    UsageError,
+    Verdict,
+)
 
 BATCH = 64  # prompts that go to the model together, and are on disk before the next
 _SEEDS = 1_000_003  # more than there are requests to a file
 _READ_CHARACTERS = 20_000  # of an answer
 _SHOWN_CHARACTERS = 8_000  # of a student's program
-_FENCED = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +127,9 @@ def _mending(failure: Failure) -> Request:
 def ask(teacher: Model, requests: Sequence[Request], settings: GenerationSettings, path: Path, seed: int = 0) -> int:
     """Have a teacher answer requests, one for each question and sample; return how many were asked now.
 
-    `path` gets a line per request; those that are there are not asked again. Answers are drawn by `seed` and the
-    request's place. Raises ModelUnavailable when the teacher fails.
+    `path` gets a line per request; those that are there are not asked again, and those that the deadline of `settings`
+    has cut off get none. Answers are drawn by `seed` and the request's place. Raises ModelUnavailable when the teacher
+    fails.
     """
     done = {(one.task_id, one.sample_index) for one in read_asked(path)} if path.is_file() else set()
     pending = ((place, one) for place, one in enumerate(requests) if (one.task_id, one.sample_index) not in done)
@@ -133,9 +146,11 @@ def ask(teacher: Model, requests: Sequence[Request], settings: GenerationSetting
                 for place, one in batch
             ]
             for (_, one), said in zip(batch, completions_of(teacher, prompts, settings), strict=True):
+                if isinstance(said, Completion) and said.stop_reason is StopReason.TIME:
+                    continue
                 file.write(json.dumps(msgspec.to_builtins(_asked(one, said))) + "\n")
+                asked += 1
             file.flush()
-            asked += len(batch)
     return asked
 
 
@@ -183,7 +198,7 @@ def body_in(text: str, function: str) -> str | None:
     need not be Python: a wrong answer may be no program at all.
     """
     text = text.replace("\r\n", "\n").expandtabs(4)
-    blocks = _FENCED.findall(text) if "```" in text else [text]
+    blocks = FENCED.findall(text) if "```" in text else [text]
     head = re.compile(rf"^(?:async +)?def +{re.escape(function)}\b[^\n]*$", re.MULTILINE)
     for block in blocks:
         found = head.search(block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distill.asking import ask, fault_requests, write_asked
+from distill.asking import ask, fault_requests, read_asked, write_asked
 from distill.faults import with_faults, write_mutants
 from distill.lessons import FaultSource, Lesson
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
@@ -53,7 +53,8 @@ class FaultStages:
         ask(open_model(config.teacher.name), fault_requests(tasks), settings, texts)
         found = write_asked(tasks, texts, path)
         counts = self._runs.evaluated(self._questions, RUNS[FaultSource.TEACHER], stored=path) if found else {}
-        return {"samples": 0, **counts, "teacher_calls": len(tasks)}
+        calls = sum(1 for _ in read_asked(texts))
+        return {"samples": 0, **counts, "teacher_calls": calls, **self._runs.unanswered(len(tasks), calls)}
 
     @property
     def _questions(self) -> str:

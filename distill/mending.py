@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from distill.asking import Failure, ask, first_failures, mending_requests, write_asked
+from distill.asking import Failure, ask, first_failures, mending_requests, read_asked, write_asked
 from distill.fault_stages import RUNS
 from distill.lessons import Fault, FaultSource, Lesson
 from distill.prompts import PromptName, fill
@@ -35,7 +35,8 @@ def mended(runs: RoundRuns) -> dict[str, int]:
     ask(open_model(teacher.name), requests, runs.asking(teacher.temperature), texts)
     found = write_asked(tries.tasks(), texts, path)
     counts = runs.evaluated(str(runs.folder / QUESTIONS), ANSWERS, stored=path) if found else {}
-    return {"samples": 0, **counts, "teacher_calls": len(requests)}
+    calls = sum(1 for _ in read_asked(texts))
+    return {"samples": 0, **counts, "teacher_calls": calls, **runs.unanswered(len(requests), calls)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

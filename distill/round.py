@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from distill.study import StudySettings, study
 from distill.teaching import STUDENT, stored_answers
 from distill.texts import text_of_lesson
 from harness import (
+    ModelUnavailable,
     Report,
     Run,
     digest_of,
@@ -109,7 +110,13 @@ class Round:
     def _once(self, stage: str, work: Any) -> None:
         if stage not in self._journal.done():
             self._machine.say(f"round {self._number}: {stage}")
-        self._journal.once(stage, work)
+        try:
+            self._journal.once(stage, work)
+        except ModelUnavailable as error:
+            raise ModelUnavailable(
+                f"round {self._number}, {stage}: {str(error).rstrip('.')}. The student is as it was, and what was done "
+                "is kept: when the model can be used, run the same command again to go on"
+            ) from error
 
     def _probed(self, tiers: list[str]) -> dict[str, int]:
         """Choose what the student has not met: neither now nor in the rounds before."""
@@ -163,8 +170,11 @@ class Round:
             return {**counts, "teacher_calls": 0}
         model = self._student if teacher.model == STUDENT else str(teacher.model)
         decoding = self._runs.sampling(teacher.n_samples, teacher.temperature)
+        decoding = replace(decoding, time_limit_seconds=teacher.time_limit_seconds)
         counts = self._runs.evaluated(str(questions), ANSWERS, model, decoding)
-        return {**counts, "teacher_calls": 0 if teacher.model == STUDENT else counts["samples"]}
+        asked = len(load_benchmark(str(questions)).tasks) * teacher.n_samples
+        calls = {"teacher_calls": 0 if teacher.model == STUDENT else counts["samples"]}
+        return counts | calls | self._runs.unanswered(asked, counts["samples"])
 
     def _learnt(self) -> dict[str, int]:
         sources = self._config.faults.sources

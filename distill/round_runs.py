@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,6 +65,15 @@ class RoundRuns:
         )
 
     def asking(self, temperature: float) -> GenerationSettings:
-        """Return how a teacher is asked in words."""
-        settings = GenerationSettings(temperature=temperature, batch_size=self.config.batch_size)
+        """Return how a teacher is asked in words, from now on."""
+        limit = self.config.teacher.time_limit_seconds
+        settings = GenerationSettings(
+            temperature=temperature,
+            batch_size=self.config.batch_size,
+            deadline=None if limit is None else time.monotonic() + limit,
+        )
         return replace(settings, max_new_tokens=self.config.max_new_tokens or settings.max_new_tokens)
+
+    def unanswered(self, asked: int, answered: int) -> dict[str, int]:
+        """Return the count of what a teacher's time limit left over, for its stage's record; none without a limit."""
+        return {} if self.config.teacher.time_limit_seconds is None else {"unanswered": asked - answered}

@@ -33,6 +33,9 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     to some of the round's questions or all. A model that `mends` is shown the programs that the student gets wrong and
     asked for mended ones, once each; how the student tries is said by the loop's `faults`, and what is learnt of them
     by `mending_lessons`. An oracle mends by giving the questions' own solutions.
+
+    After `time_limit_seconds` a model is asked no more in that stage of the round (None: it takes as long as it takes);
+    what it has answered is used.
     """
 
     model: str | None = None
@@ -41,6 +44,7 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     temperature: float = 0.0
     mends: bool = False
     mending_lessons: MendingLessons = MendingLessons.ANSWER
+    time_limit_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.samples is None):
@@ -49,6 +53,8 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"a teacher that mends programs is a model that can be asked, or {ORACLE}")
         if self.mending_lessons is not MendingLessons.ANSWER and not self.mends:
             raise ValueError(f"mending_lessons: {self.mending_lessons} needs a teacher that mends programs")
+        if self.time_limit_seconds is not None and (self.time_limit_seconds <= 0 or self.model in (None, ORACLE)):
+            raise ValueError("time_limit_seconds is above 0, and for a model that writes: stored answers take no time")
 
     @property
     def can_be_asked(self) -> bool:

@@ -143,7 +143,7 @@ def _print_report(report: Report) -> None:
     if report.missing_tasks:
         say(f"without samples: {len(report.missing_tasks)} tasks")
     if report.stopped_early:
-        out.print("stopped early by a sequential gate: these scores are not those of a whole run")
+        out.print("stopped early by a sequential gate or a time limit: these scores are not those of a whole run")
     for promise in report.not_promised:
         say(f"not promised by this sandbox: {promise}")
     out.print()

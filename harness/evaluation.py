@@ -152,6 +152,7 @@ def resolve(
         max_new_tokens=source.decoding.max_new_tokens,
         stop=source.stop,
         seed=source.decoding.seed,
+        time_limit_seconds=source.decoding.time_limit_seconds,
         sequential=str(config.until or ""),
         tiers=plan.tiers.by_task(),
         tiers_digest=plan.digest,

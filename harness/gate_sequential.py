@@ -41,7 +41,7 @@ def gate_sequentially(runs: Sequence[Run], baselines: Sequence[Baseline], rules:
     for run in runs:
         own, baseline = run.baseline(), baseline_of(run.config.benchmark, by_name)
         tasks = frozenset(run.config.task_ids) if own.stopped_early else frozenset(own.counts)
-        reason = why_not_valid(own, baseline, tasks)
+        reason = why_not_valid(own, baseline, tasks) or _why_not_random(run)
         if reason:
             findings.append(GateFinding(subject=own.benchmark, outcome=GateOutcome.NOT_VALID, reason=reason))
         else:
@@ -57,6 +57,13 @@ def see_rules_fit(rules: GateRules) -> None:
         raise UsageError("--min and --tier-max-drop need a whole run: leave them or --sequential out")
     if rules.half:
         raise UsageError("--sequential asks tasks of both halves: leave it or --half out")
+
+
+def _why_not_random(run: Run) -> str:
+    """Return why the tasks that a run has reached say nothing about the others; empty if they do, or it is whole."""
+    if run.config.sequential or not run.report.stopped_early:
+        return ""
+    return "a time limit has ended the run, and its tasks were in no random order: evaluate it again to go on"
 
 
 def _walk(run: Run, own: Baseline, baseline: Baseline, rules: GateRules, benchmarks: int) -> _Walk:

@@ -42,6 +42,7 @@ class StopReason(StrEnum):
 
     STOP = "stop"  # a stop string or the end-of-text token
     LENGTH = "length"  # the token limit
+    TIME = "time"  # the time limit: no answer, so that no sample has it
     FILE = "file"  # read from a samples file, which does not say
     REFERENCE = "reference"  # the benchmark's own solution
 
@@ -231,7 +232,7 @@ class Report:
     fingerprint: str
     not_promised: tuple[str, ...] = ()
     missing_tasks: tuple[str, ...] = ()
-    stopped_early: bool = False  # a sequential gate had its answer; the scores are of the tasks until then
+    stopped_early: bool = False  # by a sequential gate or a time limit; the scores are of the tasks until then
     metrics: dict[str, Estimate] = field(default_factory=dict)
     tune: HalfScore | None = None
     held_back: HalfScore | None = None
@@ -278,6 +279,7 @@ class RunConfig:
     weak_rule: WeakRule = field(default_factory=WeakRule)
     weak_rates: dict[str, float] = field(default_factory=dict)  # task_id: the weak rule's baseline's pass rate
     sequential: str = ""  # the rule by which a sequential gate stops the run; empty for a whole run
+    time_limit_seconds: float | None = None  # for the answers of the call that wrote last
     runtime: dict[str, str] = field(default_factory=dict)  # how a model ran, e.g. dtype and device
     versions: dict[str, str] = field(default_factory=dict)
     workers: int = 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
-    """How a model is sampled; None takes the protocol's own value."""
+    """How a model is sampled; None takes the protocol's own value.
+
+    After `time_limit_seconds` of writing (None: no limit) no more samples come, and the report says
+    `stopped_early`; what was answered is judged. The same call again goes on with the others, and has its time anew.
+    """
 
     protocol: str = "default"
     n_samples: int | None = None
@@ -31,6 +36,7 @@ class Decoding:
     max_new_tokens: int | None = None
     seed: int = 0
     batch_size: int = 8
+    time_limit_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +60,7 @@ class Resolved:
     max_new_tokens: int = 0
     seed: int = 0
     batch_size: int = 1
+    time_limit_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +198,11 @@ def _from_model(
             )
             for task, index in wanted
         ]
-        for (task, _), prompt, completion in zip(wanted, prompts, model.generate(prompts, settings), strict=True):
+        limit = resolved.time_limit_seconds
+        timed = settings if limit is None else replace(settings, deadline=time.monotonic() + limit)
+        for (task, _), prompt, completion in zip(wanted, prompts, model.generate(prompts, timed), strict=True):
+            if completion.stop_reason is StopReason.TIME:  # not answered, which is another thing than wrongly
+                continue
             program = (
                 task.reference
                 if completion.stop_reason is StopReason.REFERENCE
@@ -241,6 +252,8 @@ def _resolved(decoding: Decoding, rules: Rules) -> Resolved:
     temperature = rules.temperature if decoding.temperature is None else decoding.temperature
     if n_samples < 1:
         raise UsageError(f"--n-samples {n_samples}: at least 1")
+    if decoding.time_limit_seconds is not None and decoding.time_limit_seconds <= 0:
+        raise UsageError(f"a time limit of {decoding.time_limit_seconds} s: more than 0")
     if n_samples > 1 and temperature == 0.0:
         raise UsageError(f"{n_samples} greedy samples of a task are all the same: give --temperature as well")
     return Resolved(
@@ -250,6 +263,7 @@ def _resolved(decoding: Decoding, rules: Rules) -> Resolved:
         max_new_tokens=rules.max_new_tokens if decoding.max_new_tokens is None else decoding.max_new_tokens,
         seed=decoding.seed,
         batch_size=decoding.batch_size,
+        time_limit_seconds=decoding.time_limit_seconds,
     )
 
 

@@ -27,9 +27,13 @@ RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", 
 TOKEN_SCORES = "token_scores.jsonl"  # noqa: S105  (a file, no secret)
 _MADE_BY_A_RUN = (SAMPLES, VERDICTS, TOKEN_SCORES, REPORT)
 # What a run was made with, but which its results do not depend on.
-# Tiers that a file gave are covered by `tiers_digest`, the rates of the weak rule's baseline by the rule's digest.
+# Tiers that a file gave are covered by `tiers_digest`, the rates of the weak rule's baseline by the rule's digest. A
+# time limit decides how many samples there are, and the report says that; it changes none of them.
 NOT_FINGERPRINTED = frozenset(
-    {"workers", "versions", "dataset_source", "not_promised", "tiers", "tier_source", "weak_rates"}
+    {
+        *("workers", "versions", "dataset_source", "not_promised", "tiers", "tier_source", "weak_rates"),
+        "time_limit_seconds",
+    }
 )
 Line = TypeVar("Line", Sample, Verdict, TokenScore)
 Whole = TypeVar("Whole", RunConfig, Report)

@@ -7,6 +7,7 @@ prompt and seed and not on its neighbours. Knows nothing of prompts, tasks or ch
 from __future__ import annotations
 
 import random
+import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
@@ -95,6 +96,19 @@ class StopLookout:
 
     def _has_stop(self, text: str) -> bool:
         return any(stop in text for stop in self._stop)
+
+
+class Deadline:
+    """Ends all rows at a time of `time.monotonic()`. A stopping criterion of transformers."""
+
+    def __init__(self, at: float) -> None:
+        self._at = at
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        """Return, for every row of `input_ids` (rows x tokens), whether it has ended."""
+        import torch
+
+        return torch.full((input_ids.shape[0],), time.monotonic() >= self._at, device=input_ids.device)
 
 
 def finish(

@@ -11,18 +11,20 @@ matters, use a batch size of 1.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 from harness.errors import ModelUnavailable, UsageError
 from harness.models.checkpoint import digest_of, find_checkpoint, first_line, required
-from harness.models.decoding import Chooser, StopLookout, finish
+from harness.models.decoding import Chooser, Deadline, StopLookout, finish
 from harness.models.loading import load_weights
 from harness.models.scoring import batches, count_right, read_text, windows
 from harness.models.seam import Completion, GenerationSettings, Prompt, TextScore
+from harness.records import StopReason
 
 # Batches per window: rows of like length share a batch, and completions still come out soon and in order.
 _BATCHES_IN_WINDOW = 4
@@ -106,8 +108,9 @@ class LocalModel:
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
         """Yield one completion per prompt, in order, a window of some batches at a time.
 
-        A prompt that leaves less room than `max_new_tokens` gets what room there is. Raises `UsageError` before any
-        work when a prompt leaves none or a setting makes no sense, `ModelUnavailable` when the model fails.
+        A prompt that leaves less room than `max_new_tokens` gets what room there is. A deadline is kept to the token.
+        Raises `UsageError` before any work when a prompt leaves none or a setting makes no sense, `ModelUnavailable`
+        when the model fails.
         """
         _see_that_they_make_sense(settings)
         requests = self._requests(prompts, settings.max_new_tokens)
@@ -188,13 +191,18 @@ class LocalModel:
         import torch
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
+        if settings.deadline is not None and time.monotonic() >= settings.deadline:
+            return [Completion(text="", stop_reason=StopReason.TIME) for _ in batch]
+
         prompts = [row.tokens for row in batch]
         width = max(len(tokens) for tokens in prompts)
         # On the left: the first new token has to stand right behind the prompt.
         padded = [[self._pad] * (width - len(tokens)) + tokens for tokens in prompts]
         mask = [[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in prompts]
         chooser = Chooser([row.seed for row in batch], settings.temperature, settings.top_p)
-        lookout = StopLookout(self._tokenizer, prompts, settings.stop)
+        criteria: list[Any] = [StopLookout(self._tokenizer, prompts, settings.stop)]
+        if settings.deadline is not None:
+            criteria.append(Deadline(settings.deadline))
         with self._failures_said("generating", len(batch)):
             rows = self._model.generate(
                 input_ids=torch.tensor(padded, device=self._model.device),
@@ -206,12 +214,20 @@ class LocalModel:
                     eos_token_id=sorted(self._end_tokens) or None,
                 ),
                 logits_processor=LogitsProcessorList([chooser]),
-                stopping_criteria=StoppingCriteriaList([lookout]),
+                stopping_criteria=StoppingCriteriaList(criteria),
             )
-        return [
+        finished = [
             finish(self._tokenizer, request.tokens, row[width:], self._end_tokens, settings.stop)
             for request, row in zip(batch, rows.tolist(), strict=True)
         ]
+        if settings.deadline is None or rows.shape[1] - width == batch[0].limit:
+            return finished
+        return [_unless_ended(one) for one in finished]
+
+
+def _unless_ended(completion: Completion) -> Completion:
+    """Return a completion of a batch that the deadline ended: what had come to its own end before, or cut by time."""
+    return completion if completion.stop_reason is StopReason.STOP else replace(completion, stop_reason=StopReason.TIME)
 
 
 def _batches(requests: list[_Request], size: int) -> Iterator[list[_Request]]:

@@ -25,13 +25,18 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationSettings:
-    """How to decode. `temperature` 0 means greedy; `stop` are strings at which a completion is cut, exclusive."""
+    """How to decode. `temperature` 0 means greedy; `stop` are strings at which a completion is cut, exclusive.
+
+    `deadline`, of `time.monotonic()`, is when a model stops writing: what is not ended by then ends with
+    `StopReason.TIME`, prompts that it has not begun as well. None: it takes as long as it takes.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     max_new_tokens: int = 512
     stop: tuple[str, ...] = ()
     batch_size: int = 8
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

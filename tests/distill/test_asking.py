@@ -139,6 +139,19 @@ def test_a_question_can_be_asked_several_times_with_seeds_of_their_own(tmp_path:
     assert all(0 <= prompt.seed < 1 << 63 for prompt in teacher.asked)
 
 
+def test_what_the_deadline_has_cut_off_is_not_answered(tmp_path: Path) -> None:
+    class Slow(Scripted):
+        def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+            for said in super().generate(prompts, settings):
+                in_time = settings.deadline is None or len(self.asked) < 100
+                yield said if in_time else Completion(text="def f(", stop_reason=StopReason.TIME)
+
+    path, requests = tmp_path / "texts", fault_requests(tasks(130))
+    assert ask(Slow("x"), requests, GenerationSettings(deadline=1.0), path) == 64
+    assert [one.task_id for one in read_asked(path)] == [f"T/{n}" for n in range(64)]
+    assert ask(Slow("x"), requests, GenerationSettings(), path) == 66  # the same call without a limit goes on
+
+
 def test_what_a_student_got_wrong_is_shown_with_what_went_wrong(tmp_path: Path) -> None:
     questions = list(ladder_train(seed=3, count=3, tiers=("easy",)))
     write_tasks(questions, tmp_path / "q.jsonl")

@@ -184,6 +184,11 @@ def test_settings_that_cannot_work_are_refused() -> None:
     for teacher in ({"samples": "x", "mends": True}, {"model": "student", "mends": True}):
         with pytest.raises(msgspec.ValidationError, match="a model that can be asked, or canonical"):
             msgspec.convert(teacher, TeacherConfig)
+    for teacher in ({"samples": "x"}, {"model": "canonical"}):
+        with pytest.raises(msgspec.ValidationError, match="for a model that writes"):
+            msgspec.convert({**teacher, "time_limit_seconds": 60}, TeacherConfig)
+    with pytest.raises(msgspec.ValidationError, match="time_limit_seconds is above 0"):
+        msgspec.convert({"model": "m", "time_limit_seconds": 0}, TeacherConfig)
     with pytest.raises(msgspec.ValidationError, match="refine needs a teacher that mends"):
         msgspec.convert({"model": "canonical", "mending_lessons": "refine"}, TeacherConfig)
     plain = {"student": "s", "training": {"steps": 1}, "faults": {"sources": ["teacher"]}}

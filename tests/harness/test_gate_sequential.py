@@ -197,6 +197,14 @@ def test_a_run_that_stopped_by_another_rule_is_not_valid(tmp_path: Path) -> None
     assert (result.exit_code, "stopped by another rule (made up)" in result.findings[0].reason) == (3, True)
 
 
+def test_a_run_that_a_time_limit_ended_is_not_valid(tmp_path: Path) -> None:
+    order = random_order(CONFIG.dataset_digest, NAMES)
+    written = {task: [False] for task in order[:20]}
+    run = load_run(write_run(tmp_path, written, stopped_early=True, task_ids=tuple(order), time_limit_seconds=60.0))
+    result = gate_sequentially([run], [baseline(tasks(100))], RULES)
+    assert (result.exit_code, "time limit has ended the run" in result.findings[0].reason) == (3, True)
+
+
 def test_a_run_that_never_had_all_tasks_in_view_is_not_valid(tmp_path: Path) -> None:
     run = stopped_run(tmp_path, NAMES[:50], 20)
     result = gate_sequentially([run], [baseline(tasks(100))], RULES)

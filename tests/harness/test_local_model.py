@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -294,6 +295,21 @@ def test_special_tokens_can_stop_but_are_no_text(parrot: LocalModel) -> None:
     assert _one(parrot, "mark:").text == "good bad"
     got = _one(parrot, "mark:", stop=("<|other|>",))
     assert (got.text, got.stop_reason, got.completion_tokens) == ("good", StopReason.STOP, 2)
+
+
+def test_a_deadline_cuts_what_has_not_ended(parrot: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1_000))  # a look at the time is a second: one before the batch, one behind each token
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    end, loop = _run(parrot, _prompts("end:", "loop:"), max_new_tokens=7, deadline=5)
+    assert (end.stop_reason, end.completion_tokens) == (StopReason.STOP, 3)
+    assert (loop.stop_reason, loop.completion_tokens, loop.text) == (StopReason.TIME, 5, "round and about round and ")
+    assert {one.stop_reason for one in _run(parrot, _prompts("end:", "loop:"), deadline=0)} == {StopReason.TIME}
+    # What ran to the token limit has ended by that.
+    assert _one(parrot, "loop:", max_new_tokens=3, deadline=1_000).stop_reason is StopReason.LENGTH
+
+
+def test_a_deadline_changes_nothing_before_it(dreamer: LocalModel) -> None:
+    assert _run(dreamer, MIXED, deadline=time.monotonic() + 600) == _run(dreamer, MIXED)
 
 
 def test_stop_strings_of_the_prompt_do_not_count(parrot: LocalModel) -> None:
