@@ -52,10 +52,12 @@ def estimate(config: LoopConfig) -> Iterator[Cost]:
     limit = config.max_new_tokens or rules_for("default", benchmark.name).max_new_tokens
     yield Cost(what="tokens written", amount=(calls + student) * limit, rule=f"at most {limit} a sample")
 
-    steps, seen = config.training.steps, config.training.steps * config.training.batch_size
-    yield Cost(what="training steps", amount=steps, rule="training.steps")
+    steps = config.training.steps_for(questions * teacher.n_samples)
+    seen = steps * config.training.examples_per_step
+    by = "training.steps" if config.training.epochs is None else "epochs x questions x teacher.n_samples / a step's"
+    yield Cost(what="training steps", amount=steps, rule=by)
     length = fmean(len(task.prompt) + len(task.reference.removeprefix(task.prompt)) for task in benchmark.tasks)
     sides = 2 if faults.sources and config.pairs.needs_faulty else _SHOWN[teacher.mending_lessons]
-    rule = f"steps x batch_size x {length:.0f} characters of a measured task / {CHARACTERS_PER_TOKEN}"
+    rule = f"steps x a step's examples x {length:.0f} characters of a measured task / {CHARACTERS_PER_TOKEN}"
     rule += f", x {sides:g} for wrong programs" if sides > 1 else ""
     yield Cost(what="training tokens", amount=round(seen * sides * length / CHARACTERS_PER_TOKEN), rule=rule)

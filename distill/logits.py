@@ -94,8 +94,9 @@ class LogitObjective:
         logits = model(**inputs, use_cache=False).logits
         with torch.no_grad():
             wanted = self._teacher(**inputs, use_cache=False).logits
-        supervised = weighted_loss(logits, batch["input_ids"], batch["weights"])
-        divergence = softened_divergence(logits, wanted, batch["weights"], self._settings.temperature)
+        of_step = batch.get("share", 1.0)
+        supervised = weighted_loss(logits, batch["input_ids"], batch["weights"]) * of_step
+        divergence = softened_divergence(logits, wanted, batch["weights"], self._settings.temperature) * of_step
         for name, value in (("loss/supervised", supervised), ("loss/divergence", divergence)):
             self._noted.setdefault(name, []).append(value.detach().item())
         share = self._settings.weight

@@ -13,10 +13,16 @@ _TRAINERS_OWN = frozenset({"loss", "grad_norm", "learning_rate", "epoch", "step"
 
 
 class Example(Protocol):
-    """What batches are made of: a row, or what an objective takes for one. Its length is that of `tokens`."""
+    """What batches are made of: a row, or what an objective takes for one. Batches are drawn by the length of `tokens`.
+
+    `length` is how many tokens its longest side has, if there are several.
+    """
 
     @property
     def tokens(self) -> tuple[int, ...]: ...
+
+    @property
+    def length(self) -> int: ...
 
 
 class Objective(Protocol):
@@ -29,10 +35,10 @@ class Objective(Protocol):
         """Return how many tokens of an example go through the model."""
 
     def collate(self, examples: Sequence[Any], pad: int) -> dict[str, Any]:
-        """Return a batch, tensors by name, with `input_ids` among them."""
+        """Return a batch, tensors by name, with `input_ids` and `weights` (those of targets) among them."""
 
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
-        """Return the loss of a batch, in nats."""
+        """Return the loss of a batch, in nats. Means by `weights` are multiplied by `share`, where a batch has one."""
 
     def measures(self) -> dict[str, float]:
         """Return means by name over the batches since this was last asked; they are logged beside the loss."""
@@ -41,6 +47,20 @@ class Objective(Protocol):
 def measures_of(logged: Mapping[str, float]) -> dict[str, float]:
     """Return what an objective measured, of all that the Trainer logged at a step."""
     return {name: value for name, value in logged.items() if name not in _TRAINERS_OWN}
+
+
+def with_shares(batches: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+    """Return the batches of one optimizer step, each with what its mean by `weights` counts among theirs, as `share`.
+
+    Trainer takes the mean of the batches' losses; times these shares, it is that of one batch of all examples. A batch
+    that is alone has none.
+    """
+    if len(batches) < 2:
+        return batches
+    weights = [batch["weights"][:, 1:].sum() for batch in batches]
+    mean = sum(weights) / len(weights)
+    shares = [weight / mean if mean else weight for weight in weights]
+    return [batch | {"share": share} for batch, share in zip(batches, shares, strict=True)]
 
 
 def trainer_class(lr_schedule: str, objective: Objective) -> Callable[..., Any]:
@@ -54,6 +74,10 @@ def trainer_class(lr_schedule: str, objective: Objective) -> Callable[..., Any]:
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
             loss = objective.loss(model, inputs)
             return (loss, None) if return_outputs else loss
+
+        def get_batch_samples(self, *arguments: Any) -> Any:
+            batches, items = super().get_batch_samples(*arguments)
+            return with_shares(batches), items
 
         def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
             super().log({**logs, **objective.measures()} if "loss" in logs else logs, *arguments, **options)

@@ -93,6 +93,10 @@ class Pair:
         """The correct side: batches are drawn by its length, so that all losses see the same batches."""
         return self.chosen.tokens
 
+    @property
+    def length(self) -> int:
+        return max(len(self.chosen.tokens), len(self.rejected))
+
 
 def pairs_of(tokenizer: Any, texts: Iterable[tuple[str, str, str]], prompt_weight: float = 0.0) -> list[Pair]:
     """Return a pair for each prompt, correct and faulty answer; see `rows_of` for the tokens and weights."""
@@ -122,18 +126,27 @@ def train_on_pairs(
     """
     how = how or PairSettings()
     if how.contrastive is Contrastive.DPO:
-        examples = with_references(model, examples, pad)
+        # What fits on a device is known of the training's batches alone, once rows have a bound.
+        batch_size = BATCH if settings.max_length is None else settings.batch_size
+        examples = with_references(model, examples, pad, batch_size, settings.max_length)
     return train(model, examples, stages, settings, pad, folder, PairObjective(how))
 
 
-def with_references(model: Any, examples: Sequence[Pair | Row], pad: int, batch_size: int = BATCH) -> list[Pair | Row]:
-    """Return the examples with the model's log-probabilities in those pairs that have none yet."""
-    bare = [one for one in examples if isinstance(one, Pair) and one.reference is None]
+def with_references(
+    model: Any, examples: Sequence[Pair | Row], pad: int, batch_size: int = BATCH, max_length: int | None = None
+) -> list[Pair | Row]:
+    """Return the examples with the model's log-probabilities in those pairs that have none yet.
+
+    Pairs of more than `max_length` tokens, which no training will see, stay without.
+    """
+
+    def is_bare(one: Pair | Row) -> bool:
+        fits = max_length is None or one.length <= max_length
+        return isinstance(one, Pair) and one.reference is None and fits
+
+    bare = [one for one in examples if isinstance(one, Pair) and is_bare(one)]
     found = iter(log_probs_of(model, bare, pad, batch_size))
-    return [
-        replace(one, reference=next(found)) if isinstance(one, Pair) and one.reference is None else one
-        for one in examples
-    ]
+    return [replace(one, reference=next(found)) if isinstance(one, Pair) and is_bare(one) else one for one in examples]
 
 
 def log_probs_of(model: Any, pairs: Sequence[Pair], pad: int, batch_size: int = BATCH) -> list[PairLogProbs]:
@@ -209,6 +222,8 @@ class PairObjective:
         log_probs = _log_probs(model, batch)
         count = len(log_probs) - (len(paired) if how.needs_faulty else 0)
         total = losses.supervised(log_probs[:count], batch["weights"][:count, 1:], by_row=how.by_row)
+        if not how.by_row:
+            total = total * batch.get("share", 1.0)
         self._note("loss/supervised", total[None])
         if not len(paired):
             return total

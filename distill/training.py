@@ -6,26 +6,25 @@ or count it a little. With a folder, checkpoints are kept there, and the same ca
 
 from __future__ import annotations
 
+import gc
 import random
 import tempfile
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from distill.checkpoints import last_checkpoint
 from distill.curriculum import Stage, draws
+from distill.fitting import fitted
 from distill.objective import Example, Objective, measures_of, trainer_class
 from distill.progress import follower
+from distill.train_settings import TrainSettings as TrainSettings
 from harness import UsageError
-
-SCHEDULES = ("linear", "cosine", "constant", "paper")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,33 +34,9 @@ class Row:
     tokens: tuple[int, ...]
     weights: tuple[float, ...] | None = None
 
-
-class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to train. `steps` are optimizer steps of all stages together; `window` None takes one row an example.
-
-    With a window, the rows of a stage are one stream, and an example is a random window of so many tokens of it.
-    """
-
-    steps: int
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    lr_schedule: str = "linear"
-    warmup_steps: int = 0
-    weight_decay: float = 0.01  # PyTorch's own
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.999
-    max_grad_norm: float = 1.0
-    seed: int = 0
-    window: int | None = None
-    save_steps: int = 500
-
-    def __post_init__(self) -> None:
-        if self.lr_schedule not in SCHEDULES:
-            raise ValueError(f"lr_schedule {self.lr_schedule!r}: one of {', '.join(SCHEDULES)}")
-        if min(self.steps, self.batch_size, self.save_steps) < 1 or self.learning_rate <= 0:
-            raise ValueError("steps, batch_size and save_steps are at least 1, and learning_rate is above 0")
-        if self.window is not None and self.window < 2:
-            raise ValueError(f"window {self.window}: at least 2 tokens")
+    @property
+    def length(self) -> int:
+        return len(self.tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +50,17 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainResult:
-    """What training took. `tokens` without padding; `losses` are those of the notes."""
+    """What training took. `tokens` without padding; `losses` are those of the notes.
+
+    `left_out` counts the rows that were too long (`TrainSettings.max_length`).
+    """
 
     steps: int
     tokens: int
     seconds: float
     losses: tuple[float, ...]
     notes: tuple[Note, ...] = ()
+    left_out: int = 0
 
 
 def train(
@@ -96,30 +75,53 @@ def train(
     """Train a causal language model in place, stage by stage, on its device.
 
     `pad` is the token to fill up a batch with. Without an objective, the loss is the mean cross-entropy of the next
-    token (nats) over a batch, weighted by `Row.weights`. Raises UsageError when there is nothing to train on.
+    token (nats) over a step's examples, weighted by `Row.weights`. Raises UsageError when there is nothing to train on,
+    and what `fitted` raises.
     """
     if not rows or not any(len(row.tokens) > 1 for row in rows):
         raise UsageError("nothing to train on: no row has two tokens")
     started = time.monotonic()
     minimised: Objective = objective or Supervised()
+    fitting = within(rows, stages, settings.max_length)
+    total = settings.steps_for(_count(fitting))
     notes: list[Note] = []
     tokens = before = 0
-    for number, (stage, steps) in enumerate(zip(stages, steps_of(stages, settings.steps), strict=True)):
-        if not steps:
-            continue
-        examples = _examples(rows, stage, settings, steps, settings.seed + number)
-        tokens += sum(map(minimised.tokens_seen, examples))
-        place = folder / f"stage-{number:02}" if folder else None
-        for note in _train_stage(model, examples, settings, steps, pad, place, minimised):
-            notes.append(Note(step=before + int(note["step"]), loss=note["loss"], measures=measures_of(note)))
-        before += steps
+    with fitted(model, settings, folder) as learner:
+        for number, (stage, steps) in enumerate(zip(fitting, steps_of(fitting, total), strict=True)):
+            if not steps:
+                continue
+            examples = _examples(rows, stage, settings, steps, settings.seed + number)
+            tokens += sum(map(minimised.tokens_seen, examples))
+            place = folder / f"stage-{number:02}" if folder else None
+            for note in _train_stage(learner, examples, settings, steps, pad, place, minimised):
+                notes.append(Note(step=before + int(note["step"]), loss=note["loss"], measures=measures_of(note)))
+            before += steps
+    gc.collect()  # the optimizer's memory hangs in reference cycles of Trainer's, and what comes next may need it
     return TrainResult(
-        steps=settings.steps,
+        steps=total,
         tokens=tokens,
         seconds=round(time.monotonic() - started, 3),
         losses=tuple(note.loss for note in notes),
         notes=tuple(notes),
+        left_out=_count(stages) - _count(fitting),
     )
+
+
+def within(rows: Sequence[Example], stages: Sequence[Stage], max_length: int | None) -> Sequence[Stage]:
+    """Return stages without the rows of more than `max_length` tokens. Raises UsageError when that leaves one empty."""
+    if max_length is None:
+        return stages
+    short = [
+        replace(stage, examples=tuple(one for one in stage.examples if rows[one].length <= max_length))
+        for stage in stages
+    ]
+    if empty := [stage.name for stage in short if not stage.examples]:
+        raise UsageError(f"all rows of {empty[0]} have more than max_length {max_length} tokens: raise it")
+    return short
+
+
+def _count(stages: Sequence[Stage]) -> int:
+    return len({example for stage in stages for example in stage.examples})
 
 
 def steps_of(stages: Sequence[Stage], steps: int) -> list[int]:
@@ -139,13 +141,13 @@ def _examples(
     """Return what the optimizer sees in this stage, in order: `steps` batches."""
     if settings.window is None:
         lengths = [len(row.tokens) for row in rows]
-        return [rows[index] for index in draws(stage, lengths, settings.batch_size, steps, seed)]
+        return [rows[index] for index in draws(stage, lengths, settings.examples_per_step, steps, seed)]
     if not stage.shuffled:
         raise UsageError(f"stage {stage.name} has an order, and random windows have none: leave the window out")
     chosen = [row for index in stage.examples if isinstance(row := rows[index], Row)]
     if len(chosen) < len(stage.examples):
         raise UsageError("random windows are cut from plain rows: leave the window out")
-    return _Windows(chosen, settings.window, steps * settings.batch_size, seed)
+    return _Windows(chosen, settings.window, steps * settings.examples_per_step, seed)
 
 
 class _Windows(Sequence[Row]):
@@ -193,14 +195,16 @@ def _train_stage(
             output_dir=str(folder or scratch),
             max_steps=steps,
             per_device_train_batch_size=settings.batch_size,
+            gradient_accumulation_steps=settings.gradient_accumulation_steps,
             learning_rate=settings.learning_rate,
             lr_scheduler_type=_HF_SCHEDULES[settings.lr_schedule],
-            warmup_steps=settings.warmup_steps,
+            warmup_steps=settings.warmup_of(steps),
             weight_decay=settings.weight_decay,
             adam_beta1=settings.adam_beta1,
             adam_beta2=settings.adam_beta2,
             max_grad_norm=settings.max_grad_norm,
             seed=settings.seed,
+            bf16=settings.bf16,
             train_sampling_strategy="sequential",  # the order is ours: `draws`
             remove_unused_columns=False,
             save_strategy="steps" if folder else "no",
@@ -222,6 +226,7 @@ def _train_stage(
         trainer.remove_callback(PrinterCallback)
         objective.measures()  # what a stage before has left over
         trainer.train(resume_from_checkpoint=last_checkpoint(folder) if folder else None)
+        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # or the next stage computes as this one did
         return [note for note in trainer.state.log_history if "loss" in note]
 
 
@@ -257,7 +262,8 @@ def weighted_loss(logits: Any, tokens: Any, weights: Any) -> Any:
     import torch
 
     targets, counted = tokens[:, 1:], weights[:, 1:]
-    each = torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), targets, reduction="none")
+    logits = logits[:, :-1].float()  # the logarithms of bfloat16 are too coarse
+    each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
     return (each * counted).sum() / counted.sum().clamp(min=torch.finfo(counted.dtype).tiny)
 
 
@@ -273,7 +279,7 @@ class Supervised:
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
         tokens = batch["input_ids"]
         outputs = model(input_ids=tokens, attention_mask=batch["attention_mask"], use_cache=False)
-        return weighted_loss(outputs.logits, tokens, batch["weights"])
+        return weighted_loss(outputs.logits, tokens, batch["weights"]) * batch.get("share", 1.0)
 
     def measures(self) -> dict[str, float]:
         return {}
