@@ -17,12 +17,14 @@ import msgspec
 from distill.config import dump
 from distill.faults import FaultsConfig
 from distill.feedback import FeedbackConfig
+from distill.fitting import see_that_peft_is_there
 from distill.keep import Decision, KeepRule
 from distill.lessons import FaultSource
 from distill.levels import LevelRule
 from distill.logits import LogitSettings, see_that_tokens_agree
 from distill.pairs import PairSettings
 from distill.questions import QuestionsConfig
+from distill.scratch import SAVED_TYPES
 from distill.teaching import STUDENT, TeacherConfig
 from distill.training import TrainSettings
 from harness import Progress, UsageError
@@ -58,7 +60,8 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     the right ones come from, and `pairs` what training makes of them; `logits` has the teacher's probabilities
     learnt instead. `weak_below` calls a tier weak whose interval lies wholly below that pass rate (0..1), instead of
     below the pass rate of all tasks. `max_new_tokens` bounds every completion (None: the protocol's number).
-    `prompt_weight` is what a prompt's tokens count in the loss, beside 1 for an answer's.
+    `prompt_weight` is what a prompt's tokens count in the loss, beside 1 for an answer's. `save_as` is the type of a
+    new student's saved weights.
     """
 
     student: str
@@ -74,12 +77,15 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     keep: KeepRule = KeepRule()
     weak_below: float | None = None
     prompt_weight: float = 0.0
+    save_as: str = "float32"
     max_new_tokens: int | None = None
     batch_size: int = 64
     rounds: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.save_as not in SAVED_TYPES:
+            raise ValueError(f"save_as {self.save_as!r}: one of {', '.join(SAVED_TYPES)}")
         if self.logits and (self.faults.sources or self.teacher.model in (None, STUDENT)):
             raise ValueError("logits need another model for a teacher, and lessons without faulty sides")
         if FaultSource.TEACHER in self.faults.sources and not self.teacher.can_be_asked:
@@ -140,6 +146,8 @@ def run_loop(config: LoopConfig, out: Path, machine: Machine, until_gate: bool =
 
     out.mkdir(parents=True, exist_ok=True)
     _see_that_it_is_the_same(config, out / CONFIG)
+    if config.training.lora:
+        see_that_peft_is_there()
     if config.logits:
         see_that_tokens_agree(config.student, config.teacher.name)
     decisions: list[Decision] = []

@@ -13,7 +13,7 @@ import msgspec
 from distill.config import dump
 from distill.curriculum import Stage
 from distill.rows import rows_of
-from distill.scratch import ModelRecipe, TokenizerRecipe, build_model, make_tokenizer, save
+from distill.scratch import SAVED_TYPES, ModelRecipe, TokenizerRecipe, build_model, make_tokenizer, save
 from distill.training import TrainResult, TrainSettings, train
 from harness import ladder_train
 
@@ -38,6 +38,10 @@ class PretrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     prompt_weight: float = 0.0
     save_as: str = "float32"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.save_as not in SAVED_TYPES:
+            raise ValueError(f"save_as {self.save_as!r}: one of {', '.join(SAVED_TYPES)}")
 
 
 def pretrain(config: PretrainConfig, out: Path) -> TrainResult:

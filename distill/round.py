@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 
 from distill.decontaminate import decontaminate
 from distill.fault_stages import RUNS, FaultStages
+from distill.fitting import ADAPTER
 from distill.keep import Decision, decide
 from distill.lessons import FaultSource, LeakageError, Lesson, read_lessons, write_lessons
 from distill.levels import LEVELS, Level, find_levels, read_levels
@@ -204,7 +206,7 @@ class Round:
         config = self._config
         lessons = list(read_lessons(self._folder / LESSONS))
         folder = find_checkpoint(self._student).folder
-        loaded = load_weights(str(folder), self._student, dtype="float32", device="auto", trust=False)
+        loaded = load_weights(str(folder), self._student, dtype=config.training.dtype, device="auto", trust=False)
         settings = StudySettings(
             training=config.training,
             pairs=config.pairs,
@@ -214,12 +216,15 @@ class Round:
         )
         result = study(loaded.model, loaded.tokenizer, lessons, settings, self._folder / "training")
         self._save(loaded.model, loaded.tokenizer, digest_of(folder))
-        return {"steps": result.steps, "tokens": result.tokens}
+        counts = {"steps": result.steps, "tokens": result.tokens}
+        return counts if config.training.max_length is None else {**counts, "left_out_as_long": result.left_out}
 
     def _save(self, model: Any, tokenizer: Any, parent_digest: str) -> None:
         """Write the checkpoint, with what it came from: parent, lessons and what was found of the test set in them."""
         checkpoint = self._folder / "checkpoint"
-        save(model, tokenizer, checkpoint)
+        save(model, tokenizer, checkpoint, self._config.save_as)
+        if self._config.training.lora is not None:
+            shutil.copytree(self._folder / "training" / ADAPTER, checkpoint / ADAPTER, dirs_exist_ok=True)
         lessons = (self._folder / LESSONS).read_bytes()
         origin = {
             "parent": self._student,

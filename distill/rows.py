@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from distill.training import Row
+
+_SPACE = "\u2581"  # what SentencePiece writes for one
 
 
 def rows_of(tokenizer: Any, pairs: Iterable[tuple[str, str]], prompt_weight: float = 0.0) -> list[Row]:
@@ -17,7 +19,7 @@ def rows_of(tokenizer: Any, pairs: Iterable[tuple[str, str]], prompt_weight: flo
     prompts, answers = zip(*pairs, strict=True)
     end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
     asked = tokenizer(list(prompts))["input_ids"]
-    said = tokenizer(list(answers), add_special_tokens=False)["input_ids"]
+    said = _tokens_behind_a_prompt(tokenizer, answers)
     return [
         Row(
             tokens=(*before, *after, *end),
@@ -25,6 +27,25 @@ def rows_of(tokenizer: Any, pairs: Iterable[tuple[str, str]], prompt_weight: flo
         )
         for before, after in zip(asked, said, strict=True)
     ]
+
+
+def pad_of(tokenizer: Any) -> int:
+    """Return a token to fill up batches with: the tokenizer's own, else the end of a text, as CodeLlama has none."""
+    return next(token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id, 0) if token is not None)
+
+
+def _tokens_behind_a_prompt(tokenizer: Any, texts: Sequence[str]) -> Any:
+    """Return the tokens of texts that go on behind others.
+
+    Llama's tokenizers begin a text of its own with a space that is not in it: learnt at the start of an answer, it
+    would be one space too many in its first line. They give a newline a token of its own in any company.
+    """
+    first = tokenizer("x", add_special_tokens=False)["input_ids"][:1]
+    if not any(token.startswith(_SPACE) for token in tokenizer.convert_ids_to_tokens(first)):
+        return tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    newline = tokenizer("\n", add_special_tokens=False)["input_ids"]
+    behind = tokenizer(["\n" + text for text in texts], add_special_tokens=False)["input_ids"]
+    return [tokens[len(newline) :] for tokens in behind]
 
 
 def text_rows(tokenizer: Any, texts: Iterable[str]) -> list[Row]:

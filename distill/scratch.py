@@ -5,6 +5,7 @@ What comes out is an ordinary checkpoint: a tokenizer.json, a config.json and we
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import msgspec
 from harness import UsageError
 
 END = "<|endoftext|>"
+SAVED_TYPES = ("float32", "float16", "bfloat16")
 
 
 class TokenizerRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,7 +114,7 @@ def build_model(recipe: ModelRecipe, tokenizer: Any, seed: int) -> Any:
 
 
 def save(model: Any, tokenizer: Any, folder: Path, dtype: str = "float32") -> None:
-    """Write an ordinary checkpoint. `dtype` float16 halves its size; the model in memory is left as it is."""
+    """Write an ordinary checkpoint. `dtype` is one of `SAVED_TYPES`; the model in memory is left as it is."""
     import torch
     from transformers.utils import logging
 
@@ -121,3 +123,6 @@ def save(model: Any, tokenizer: Any, folder: Path, dtype: str = "float32") -> No
     state = {name: tensor.to(wanted) for name, tensor in model.state_dict().items()}
     model.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
+    if wanted != model.dtype:  # what loads the checkpoint in its own type goes by this field
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"dtype": dtype}, indent=2) + "\n")

@@ -11,7 +11,7 @@ from distill.curriculum import Stage
 from distill.lessons import Lesson
 from distill.logits import LogitObjective, LogitSettings, teacher_of
 from distill.pairs import Pair, PairSettings, pairs_of, train_on_pairs
-from distill.rows import rows_of
+from distill.rows import pad_of, rows_of
 from distill.training import Row, TrainResult, TrainSettings, train
 
 
@@ -36,7 +36,7 @@ def study(model: Any, tokenizer: Any, lessons: Sequence[Lesson], settings: Study
     """
     examples = examples_of(tokenizer, lessons, settings.prompt_weight)
     everything = (Stage(name="lessons", examples=tuple(range(len(examples))), share=1.0, shuffled=True),)
-    pad = tokenizer.pad_token_id
+    pad = pad_of(tokenizer)
     if settings.logits is not None:
         objective = LogitObjective(teacher_of(settings.teacher, str(model.device)), settings.logits)
         return train(model, examples, everything, settings.training, pad, folder, objective)
