@@ -141,7 +141,7 @@ def print_decisions(decisions: Sequence[Decision]) -> None:
             bounds = f"{100 * change.difference.low:+.1f} to {100 * change.difference.high:+.1f}"
             click.echo(
                 f"  {change.subject:12} {change.tasks:4} held-back tasks: {change.before:6.1%} -> {change.after:6.1%}"
-                f" ({100 * change.difference.value:+.1f} points, 95 % {bounds})"
+                f" ({100 * change.difference.value:+.1f} points, {100 * decision.confidence:g} % {bounds})"
             )
     click.echo(f"student: {decisions[-1].student}")
 

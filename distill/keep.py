@@ -19,6 +19,7 @@ from harness import (
     Half,
     Run,
     TierComparison,
+    UsageError,
     compare_baselines,
     gate_baselines,
 )
@@ -27,8 +28,9 @@ from harness import (
 class KeepRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When a new student is kept, all by the held-back half of the tasks.
 
-    The weak tiers together are better at `alpha` (one-sided, paired by task), and no drop beyond the allowed one (0..1)
-    is shown, of all tasks or of any tier.
+    The weak tiers together are better (one-sided, paired by task) at the round's part of `alpha`, which is the whole
+    loop's: see `level_of_round`. And no drop beyond the allowed one (0..1) is shown at `alpha`, of all tasks or of any
+    tier.
     """
 
     alpha: float = 0.05
@@ -56,7 +58,8 @@ class Decision:
     """What became of a round. `student` is the one that goes on: the candidate if it is `kept`, else the old one.
 
     `run` is the folder of that student's evaluation. `changes` are those of all tiers, of the weak ones together
-    ("weak tiers") and of everything ("all"); empty where nothing was trained.
+    ("weak tiers") and of everything ("all"); empty where nothing was trained. Their intervals are at `confidence`, each
+    by itself. `alpha` is the level at which the gain was tested, 0 where none was.
     """
 
     round: int
@@ -66,10 +69,35 @@ class Decision:
     run: str
     weak: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
+    alpha: float = 0.0
+    confidence: float = 0.95
 
 
-def decide(before: Run, after: Run, weak: Sequence[str], rule: KeepRule) -> tuple[bool, str, tuple[Change, ...]]:
-    """Return whether the second run's model is to be kept, why, and the changes that say so."""
+def level_of_round(rule: KeepRule, spent: Sequence[float], rounds: int) -> float:
+    """Return the level at which the next of so many rounds tests its gain.
+
+    All rounds look at the same held-back tasks, so they share `rule.alpha` (Bonferroni): what is left of it is dealt
+    out evenly to the rounds that are left. `spent` has the levels of the rounds before, 0 for one that tested nothing.
+    However many rounds are asked for later, the levels add up to at most alpha, which bounds the probability that a
+    teacher that teaches nothing is ever kept. Raises UsageError when nothing is left.
+    """
+    left = rule.alpha - sum(spent)
+    if left <= rule.alpha * 1e-9:  # sums of floats
+        raise UsageError(
+            f"the {len(spent)} rounds before have used up keep.alpha ({rule.alpha:g}), and each round is one more look "
+            "at the same held-back tasks. Begin another loop with --out, with the student that this one ended with"
+        )
+    return left / (rounds - len(spent))
+
+
+def decide(
+    before: Run, after: Run, weak: Sequence[str], rule: KeepRule, alpha: float | None = None
+) -> tuple[bool, str, tuple[Change, ...]]:
+    """Return whether the second run's model is to be kept, why, and the changes that say so.
+
+    The gain is tested at `alpha` (None: the rule's); drops and the intervals of changes are at the rule's.
+    """
+    level = rule.alpha if alpha is None else alpha
     old, new = held_back(before.baseline()), held_back(after.baseline())
     whole = compare_baselines(old, new, rule.alpha)
     of_weak = compare_baselines(_only(old, weak), _only(new, weak), rule.alpha)
@@ -92,10 +120,11 @@ def decide(before: Run, after: Run, weak: Sequence[str], rule: KeepRule) -> tupl
         if finding.outcome in (GateOutcome.REGRESSED, GateOutcome.NOT_VALID)
     ]
     gain = of_weak.difference
-    said = f"{100 * gain.value:+.1f} points in the weak tiers' held-back half (p = {gain.p_better:.2g})"
+    points = f"{100 * gain.value:+.1f} points in the weak tiers' held-back half"
+    said = f"{points} (p = {gain.p_better:.2g}, kept up to {level:.3g})"
     if lost:
         return False, f"{lost[0].subject}: {lost[0].reason}", changes
-    if gain.p_better > rule.alpha:
+    if gain.p_better > level:
         return False, f"no gain is shown: {said}", changes
     return True, said, changes
 

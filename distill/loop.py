@@ -18,7 +18,7 @@ from distill.config import dump
 from distill.faults import FaultsConfig
 from distill.feedback import FeedbackConfig
 from distill.fitting import see_that_peft_is_there
-from distill.keep import Decision, KeepRule
+from distill.keep import Decision, KeepRule, level_of_round
 from distill.lessons import FaultSource
 from distill.levels import LevelRule
 from distill.logits import LogitSettings, see_that_tokens_agree
@@ -157,7 +157,8 @@ def run_loop(config: LoopConfig, out: Path, machine: Machine, until_gate: bool =
         decision = read_decision(folder)
         if decision is None:
             student = last.student if last else config.student
-            decision = Round(config, folder, number, student, machine).play(Path(last.run) if last else None)
+            level = level_of_round(config.keep, [one.alpha for one in decisions], config.rounds)
+            decision = Round(config, folder, number, student, machine).play(Path(last.run) if last else None, level)
             _write_whole(folder / DECISION, msgspec.json.format(msgspec.json.encode(decision)))
         decisions.append(decision)
         machine.say(f"round {number}: {'kept' if decision.kept else 'not kept'}: {decision.reason}")

@@ -58,10 +58,11 @@ class Round:
         self._runs = RoundRuns(config=config, folder=folder, student=student, seed=self._seed, machine=machine)
         self._faults = FaultStages(self._runs)
 
-    def play(self, measured: Path | None) -> Decision:
+    def play(self, measured: Path | None, alpha: float | None = None) -> Decision:
         """Go through the stages that are not done yet; `measured` is the student's run, where there is one already.
 
-        The rounds of a loop draw different questions. Without any lesson nothing is trained, and the decision says so.
+        `alpha` is the level at which this round tests its gain (None: the whole of `keep.alpha`). The rounds of a loop
+        draw different questions. Without any lesson nothing is trained, and the decision says so.
         """
         if measured is None:
             measured = self._folder / "student"
@@ -88,7 +89,9 @@ class Round:
         self._once("train", self._trained)
         candidate = str(self._folder / "checkpoint")
         self._once("candidate", lambda: self._runs.evaluated(self._config.tasks, "candidate", candidate))
-        kept, reason, changes = decide(before, load_run(self._folder / "candidate"), weak, self._config.keep)
+        rule = self._config.keep
+        level = rule.alpha if alpha is None else alpha
+        kept, reason, changes = decide(before, load_run(self._folder / "candidate"), weak, rule, level)
         return Decision(
             round=self._number,
             kept=kept,
@@ -97,6 +100,8 @@ class Round:
             run=str(self._folder / "candidate" if kept else measured),
             weak=tuple(weak),
             changes=changes,
+            alpha=level,
+            confidence=1 - rule.alpha,
         )
 
     def _unchanged(self, reason: str, measured: Path, weak: list[str]) -> Decision:
