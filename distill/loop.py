@@ -90,6 +90,8 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError("logits need another model for a teacher, and lessons without faulty sides")
         if FaultSource.TEACHER in self.faults.sources and not self.teacher.can_be_asked:
             raise ValueError("faults by the teacher need a model for a teacher that can be asked")
+        if self.questions.created and not self.teacher.can_be_asked:
+            raise ValueError("created questions need a model for a teacher that can be asked: name teacher.model")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
+from distill.created import CreatedConfig
 from distill.lessons import LeakageError
 from distill.seeds import LevelWeights, SeedQuestion, Wanted, dealt, random_tiers, wanted_by_levels, wanted_of_tiers
 from distill.seeds import QuestionsBy as QuestionsBy
 from harness import CheckTests, Leak, Task, UsageError, find_leaks, ladder_families, ladder_rungs, load_benchmark
 
+_WIDEN = 1 / 6
 _SEEDS = 100  # more than a plan has parts
 _PROBES = 80  # the first part of the probes: no plan of questions has so many
 
@@ -28,6 +30,9 @@ class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     seeds are. The lines of a file have the fields `tier` and `"split": "train"` beside HumanEval's, and may have
     `family`, which is the kind. With `fail_on_leak` a lesson that gives a test away ends the round; otherwise it is
     left out and counted.
+
+    With `created` the teacher writes the questions, from seeds: the probes of `source`, by their levels. `count` is
+    then the most that it is asked for.
     """
 
     source: str = "ladder"
@@ -35,12 +40,17 @@ class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     feedback: QuestionsBy = QuestionsBy.WEAK_TIERS
     replay: float = 0.25
     weights: LevelWeights = LevelWeights()
-    widen: float = 1 / 6
+    widen: float = _WIDEN
     fail_on_leak: bool = False
+    created: CreatedConfig | None = None
 
     def __post_init__(self) -> None:
         if self.count < 1 or not 0 <= self.replay < 1 or not 0 <= self.widen <= 1:
             raise ValueError("count is at least 1, replay a share below 1, and widen a share")
+        if self.created and self.feedback is not QuestionsBy.LEVELS:
+            raise ValueError("questions are created by the levels of seeds: created needs feedback: levels")
+        if self.created and (self.weights != LevelWeights() or self.widen != _WIDEN):
+            raise ValueError("weights and widen choose among questions that are there: give created.per_seed instead")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,25 +147,34 @@ def _supplied(
         supplied = _from_ladder(plan, seed, first)
     else:
         supplied = _from_file(config.source, plan, f"{seed} probes" if first else str(seed), avoid)
-    if foreign := [one.task for one in supplied if one.task.split != "train"]:
+    see_that_none_is_a_test([one.task for one in supplied], tests, config.source)
+    new = [one for one in supplied if one.task.prompt not in avoid]
+    chosen = without_leaks([one.task for one in new], {one.task.task_id: one.family for one in new}, tests)
+    return replace(chosen, known=len(supplied) - len(new), plan=tuple(plan))
+
+
+def see_that_none_is_a_test(tasks: Sequence[Task], tests: Sequence[Task], source: str) -> None:
+    """Raise LeakageError when a question is not marked as one to train on, or is a test by its id."""
+    if foreign := [task for task in tasks if task.split != "train"]:
         raise LeakageError(
-            f"{config.source}: {foreign[0].task_id} is not marked as a task to train on; if it is one, give its line "
+            f"{source}: {foreign[0].task_id} is not marked as a task to train on; if it is one, give its line "
             'the field "split": "train"'
         )
     test_ids = {task.task_id for task in tests}
-    if same := sorted(test_ids.intersection(one.task.task_id for one in supplied)):
-        raise LeakageError(f"{config.source}: {same[0]} is a task of the test set; train on other tasks")
-    new = [one for one in supplied if one.task.prompt not in avoid]
+    if same := sorted(test_ids.intersection(task.task_id for task in tasks)):
+        raise LeakageError(f"{source}: {same[0]} is a task of the test set; train on other tasks")
+
+
+def without_leaks(tasks: Sequence[Task], families: Mapping[str, str], tests: Sequence[Task]) -> Chosen:
+    """Return the questions that give no test away by their text; `families` has their kinds."""
     # Programs of a file are anybody's, and are compared by text alone; the ladder's generator has compared behaviour.
-    leaks = find_leaks([one.task for one in new], tests, run=False)
+    leaks = find_leaks(tasks, tests, run=False)
     leaking = {leak.task_id for leak in leaks}
-    kept = [one for one in new if one.task.task_id not in leaking]
+    kept = [task for task in tasks if task.task_id not in leaking]
     return Chosen(
-        tasks=tuple(one.task for one in kept),
+        tasks=tuple(kept),
         leaks=tuple(leaks),
-        families={one.task.task_id: one.family for one in kept if one.family},
-        known=len(supplied) - len(new),
-        plan=tuple(plan),
+        families={task.task_id: family for task in kept if (family := families.get(task.task_id))},
     )
 
 

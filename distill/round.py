@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from distill.created_stages import CREATED, CreatedStages, chosen_from
 from distill.decontaminate import decontaminate
 from distill.fault_stages import RUNS, FaultStages
 from distill.fitting import ADAPTER
@@ -21,7 +22,7 @@ from distill.levels import LEVELS, Level, find_levels, read_levels
 from distill.loop import Journal, LoopConfig, Machine
 from distill.mending import mended, mending_lessons
 from distill.questions import choose, choose_probes, read_families, write_tasks
-from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
+from distill.round_runs import ANSWERS, PROBES, QUESTIONS, RoundRuns
 from distill.scratch import save
 from distill.seeds import SeedQuestion, seeds_of
 from distill.study import StudySettings, study
@@ -38,7 +39,7 @@ from harness import (
     load_weights,
 )
 
-PROBES, LESSONS, PLAN = "probes.jsonl", "lessons.jsonl", "plan.json"
+LESSONS, PLAN = "lessons.jsonl", "plan.json"
 CONTAMINATION, DECONTAMINATION = "contamination.json", "decontamination.json"
 ATTEMPTS, STORED = "attempts", "stored.jsonl"
 
@@ -76,7 +77,14 @@ class Round:
             self._once("probes", lambda: self._probed([tier.tier for tier in before.report.tiers]))
             self._once("attempts", self._attempted)
             self._once("levels", self._levelled)
+        if created := self._config.questions.created:
+            stages = CreatedStages(self._runs, created)
+            self._once("created", stages.write)
+            self._once("programs", stages.solve)
+            self._once("agreement", stages.agree)
         self._once("questions", lambda: self._asked(before, weak, other))
+        if not self._journal.done()["questions"].counts["questions"]:
+            return self._unchanged("there is no question to train on, so nothing was trained", measured, weak)
         if self._config.teacher.mends:
             self._once(RUNS[FaultSource.STUDENT], partial(self._faults.find, FaultSource.STUDENT))
         self._once("answers", self._answered)
@@ -127,8 +135,7 @@ class Round:
 
     def _probed(self, tiers: list[str]) -> dict[str, int]:
         """Choose what the student has not met: neither now nor in the rounds before."""
-        earlier = sorted(self._folder.parent.glob(f"*/{QUESTIONS}"))
-        met = {prompt for path in earlier if path.parent != self._folder for prompt in _prompts_in(path)}
+        met = {prompt for path in self._runs.earlier(QUESTIONS) for prompt in _prompts_in(path)}
         tests = load_benchmark(self._config.tasks).tasks
         chosen = choose_probes(self._config.questions, self._config.attempts.probes, tiers, tests, self._seed, met)
         write_tasks(chosen.tasks, self._folder / PROBES, chosen.families)
@@ -152,10 +159,14 @@ class Round:
 
     def _asked(self, before: Run, weak: list[str], other: list[str]) -> dict[str, int]:
         tests = load_benchmark(self._config.tasks).tasks
-        seeds = self._seeds()
-        probes = _prompts_in(self._folder / PROBES) if seeds else set()
-        chosen = choose(self._config.questions, weak, other, tests, self._seed, seeds, probes)
-        write_tasks(chosen.tasks, self._folder / QUESTIONS, chosen.families if seeds else None)
+        questions = self._config.questions
+        seeds = [] if questions.created else self._seeds()
+        if questions.created:
+            chosen = chosen_from(self._folder / CREATED, tests)
+        else:
+            probes = _prompts_in(self._folder / PROBES) if seeds else set()
+            chosen = choose(questions, weak, other, tests, self._seed, seeds, probes)
+        write_tasks(chosen.tasks, self._folder / QUESTIONS, chosen.families if seeds or questions.created else None)
         if seeds:
             plan = [asdict(part) for part in chosen.plan]
             (self._folder / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(plan)))

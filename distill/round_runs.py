@@ -9,7 +9,7 @@ from pathlib import Path
 from distill.loop import LoopConfig, Machine
 from harness import Decoding, EvalConfig, GenerationSettings, MeasurementInvalid, Outcome, evaluate
 
-QUESTIONS, ANSWERS = "questions.jsonl", "answers"
+PROBES, QUESTIONS, ANSWERS = "probes.jsonl", "questions.jsonl", "answers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,10 @@ class RoundRuns:
                 "machine failed. Run the same command again to judge them and go on"
             )
         return {"samples": report.samples, "tokens": report.tokens.completion}
+
+    def earlier(self, name: str) -> list[Path]:
+        """Return the files of that name in the folders of the rounds before."""
+        return sorted(path for path in self.folder.parent.glob(f"*/{name}") if path.parent != self.folder)
 
     def sampling(self, n_samples: int, temperature: float) -> Decoding:
         """Return how to sample so many answers, by the round's seed."""
