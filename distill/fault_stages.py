@@ -8,7 +8,7 @@ from distill.asking import ask, fault_requests, read_asked, write_asked
 from distill.faults import with_faults, write_mutants
 from distill.lessons import FaultSource, Lesson
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
-from distill.teaching import lessons_of
+from distill.teaching import left_out_of, lessons_of
 from harness import load_benchmark, load_run, open_model
 
 RUNS = {FaultSource.STUDENT: "tries", FaultSource.MUTATION: "mutants", FaultSource.TEACHER: "asked"}
@@ -31,6 +31,11 @@ class FaultStages:
     def lessons(self) -> list[Lesson]:
         """Return the lessons of the answers, with the faulty sides that were found."""
         return self._lessons_with(self._sources)
+
+    def left_out(self) -> dict[str, int]:
+        """Return how many answers make no lesson though they are right, or are not filtered, by the reason."""
+        answers = self._runs.folder / ANSWERS
+        return left_out_of(load_run(answers), self._runs.config.filter_answers) if answers.is_dir() else {}
 
     def _tried(self) -> dict[str, int]:
         faults = self._runs.config.faults

@@ -11,15 +11,15 @@ import ast
 import json
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from distill.lessons import Fault, FaultSource, Lesson
-from harness import Outcome, Run, StopReason, mutants
+from distill.lessons import Fault, FaultSource, Lesson, answer_in, is_unicode
+from harness import Outcome, Run, Sample, StopReason, mutants
 
 _MAX_CHARACTERS, _MOST_CHANGES = 4_000, 400  # of a program that is changed: each change costs a parse, or 10 ms
 _INDENT = "    "
@@ -48,36 +48,41 @@ class FaultsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def with_faults(lessons: Iterable[Lesson], run: Run, source: FaultSource) -> list[Lesson]:
-    """Return the lessons, right ones without a fault with the first one that the run has for their question."""
+    """Return the lessons, right ones without a fault with the first one that the run has for their question.
+
+    As of answers, what is learnt of a fault is the program that was judged, behind the lesson's prompt.
+    """
     failed = {
         (one.task_id, one.sample_index): one.outcome
         for one in run.verdicts()
         if one.outcome not in (Outcome.PASSED, Outcome.NOT_JUDGED)
     }
-    found: dict[str, list[Fault]] = {}
+    found: dict[str, list[Sample]] = {}
     for sample in run.samples():
-        outcome = failed.get((sample.task_id, sample.sample_index))
-        if outcome is None or sample.stop_reason is StopReason.LENGTH:
-            continue
-        fault = Fault(
-            source=source,
-            run=run.folder.name,
-            sample_index=sample.sample_index,
-            outcome=outcome,
-            completion=sample.completion,
-        )
-        found.setdefault(sample.task_id, []).append(fault)
-    return [_with_fault(lesson, found.get(lesson.task_id, ())) for lesson in lessons]
+        if (sample.task_id, sample.sample_index) in failed and sample.stop_reason is not StopReason.LENGTH:
+            found.setdefault(sample.task_id, []).append(sample)
 
+    def fault_for(lesson: Lesson) -> Fault | None:
+        for sample in found.get(lesson.task_id, ()):
+            completion = answer_in(sample.program, lesson.prompt)
+            if completion is not None and completion != lesson.completion and is_unicode(completion):
+                return Fault(
+                    source=source,
+                    run=run.folder.name,
+                    sample_index=sample.sample_index,
+                    outcome=failed[sample.task_id, sample.sample_index],
+                    completion=completion,
+                )
+        return None
 
-def _with_fault(lesson: Lesson, faults: Sequence[Fault]) -> Lesson:
-    if lesson.fault is not None or not lesson.passed:
-        return lesson
-    return replace(lesson, fault=next((one for one in faults if one.completion != lesson.completion), None))
+    return [
+        lesson if lesson.fault is not None or not lesson.passed else replace(lesson, fault=fault_for(lesson))
+        for lesson in lessons
+    ]
 
 
 def write_mutants(lessons: Iterable[Lesson], path: Path, most: int, seed: int) -> int:
-    """Write up to `most` changed answers for each question as a samples file, and return how many there are.
+    """Write programs with up to `most` changed answers to each question as a samples file; return how many there are.
 
     Which ones is random, by `seed` and question. A question's first right answer is changed.
     """
@@ -92,7 +97,7 @@ def write_mutants(lessons: Iterable[Lesson], path: Path, most: int, seed: int) -
             changed = mutated(lesson.prompt, lesson.completion)
             chance = random.Random(f"{seed} {lesson.task_id}")
             for completion in chance.sample(changed, min(most, len(changed))):
-                out.write(json.dumps({"task_id": lesson.task_id, "completion": completion}) + "\n")
+                out.write(json.dumps({"task_id": lesson.task_id, "solution": lesson.prompt + completion}) + "\n")
                 count += 1
     part.replace(path)
     return count

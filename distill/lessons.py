@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -67,24 +68,43 @@ class Lesson:
             raise LeakageError(f"{self.task_id} is of the split {self.split!r}, and lessons are made of train alone")
 
 
+def answer_in(program: str, prompt: str) -> str | None:
+    """Return what follows a prompt in a program that was judged, None where the program does not begin with it.
+
+    Blank lines before the first line are passed over: protocols leave them out of what a model is shown.
+    """
+    blank = program[: len(program) - len(program.lstrip())]
+    if blank.endswith("\n") and not program.startswith(prompt):
+        program = program[len(blank) :]
+    return program[len(prompt) :] if program.startswith(prompt) else None
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text is one that can be written and tokenized: a model's may hold half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def write_lessons(lessons: Iterable[Lesson], path: Path) -> None:
     """Write a line of JSON per lesson, fields at their default left out; the file appears at the end and whole."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     defaults = {field.name: field.default for field in fields(Lesson)}
-    with part.open("wb") as out:
+    with part.open("w", encoding="ascii") as out:
         for lesson in lessons:
             values = {name: getattr(lesson, name) for name in defaults}
             told = {name: value for name, value in values.items() if value != defaults[name]}
-            out.write(msgspec.json.encode(told) + b"\n")
+            out.write(json.dumps(msgspec.to_builtins(told), separators=(",", ":")) + "\n")
     part.replace(path)
 
 
 def read_lessons(path: Path) -> Iterator[Lesson]:
     """Yield the lessons of a file. Raises UsageError that names the line for one that is none."""
-    decoder = msgspec.json.Decoder(Lesson)
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield decoder.decode(line)
-            except msgspec.DecodeError as error:
+                yield msgspec.convert(json.loads(line), Lesson)  # not msgspec's decoder: it knows no half pairs
+            except (ValueError, RecursionError) as error:
                 raise UsageError(f"{path}, line {number}: {error}") from error

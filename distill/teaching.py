@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
-from distill.lessons import Lesson
+from distill.lessons import Lesson, answer_in, is_unicode
 from harness import Run, StopReason, UsageError, rules_for
 
 STUDENT, ORACLE = "student", "canonical"  # as teachers: the student of the round itself, and the questions' solutions
+_CUT_OFF = frozenset({StopReason.LENGTH.value, StopReason.TIME.value})
 _NOT_PROMPTED = frozenset({"samples", "canonical"})  # protocols of runs in which no model was asked anything
 
 
@@ -68,17 +70,19 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 def stored_answers(path: Path, out: Path, questions: Collection[str]) -> int:
-    """Copy the lines of a samples file that answer these questions to `out`, as they are; return how many.
+    """Write the lines of a samples file that answer these questions to `out`, in its order; return how many.
 
-    Raises UsageError that names the line for one that is no sample with a completion.
+    A line of a run's own `samples.jsonl` counts by the program that was judged then, and does not where the answer was
+    cut off. Raises UsageError that names the line for one that is no sample with a completion.
     """
     part = out.with_name(f".{out.name}.{os.getpid()}")
     count = 0
     try:
-        with path.open("rb") as lines, part.open("wb") as file:
+        with path.open("rb") as lines, part.open("w", encoding="ascii") as file:
             for number, line in enumerate(lines, 1):
-                if line.strip() and _question_of(line, f"{path}, line {number}") in questions:
-                    file.write(line.rstrip(b"\r\n") + b"\n")
+                row = _answer_of(line, f"{path}, line {number}") if line.strip() else None
+                if row is not None and row["task_id"] in questions:
+                    file.write(json.dumps(row) + "\n")
                     count += 1
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
@@ -86,7 +90,8 @@ def stored_answers(path: Path, out: Path, questions: Collection[str]) -> int:
     return count
 
 
-def _question_of(line: bytes, place: str) -> str:
+def _answer_of(line: bytes, place: str) -> dict[str, str] | None:
+    """Return a line as one of a samples file, None for an answer that was cut off."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -97,28 +102,54 @@ def _question_of(line: bytes, place: str) -> str:
         raise UsageError(
             f"{place}: needs 'completion', what follows the prompt, and no 'solution': it is learnt as it is"
         )
-    return str(row["task_id"])
+    if row.get("stop_reason") in _CUT_OFF:
+        return None
+    if isinstance(row.get("program"), str) and "stop_reason" in row:
+        return {"task_id": row["task_id"], "solution": row["program"]}
+    return {"task_id": row["task_id"], "completion": row["completion"]}
+
+
+class LeftOut(StrEnum):
+    """Why an answer that would be learnt makes no lesson, as counts say it."""
+
+    PROMPT = "left_out_as_another_prompt"  # the program that was judged does not begin as the student's would
+    UNICODE = "left_out_as_no_unicode"
 
 
 def lessons_of(run: Run, right_only: bool = True) -> Iterator[Lesson]:
     """Yield a lesson for each distinct answer that was not cut off: the right ones, or all that say something.
 
-    What was not judged makes no lesson of a right answer.
+    What is learnt is the program that was judged, and nothing that stood around it. What was not judged makes no lesson
+    of a right answer; see `left_out_of` for others that make none.
     """
+    return (one for one in _learnt(run, right_only) if isinstance(one, Lesson))
+
+
+def left_out_of(run: Run, right_only: bool = True) -> dict[str, int]:
+    """Return how many answers that `lessons_of` would yield make no lesson, by the reason."""
+    return dict(Counter(one.value for one in _learnt(run, right_only) if isinstance(one, LeftOut)))
+
+
+def _learnt(run: Run, right_only: bool) -> Iterator[Lesson | LeftOut]:
     tasks = {task.task_id: task for task in run.tasks()}
     protocol = run.config.protocol
     rules = rules_for("default" if protocol in _NOT_PROMPTED else protocol, run.config.benchmark)
     right = {(verdict.task_id, verdict.sample_index) for verdict in run.verdicts() if verdict.passed}
     seen: set[tuple[str, str]] = set()
     for sample in run.samples():
-        key = sample.task_id, sample.completion
         passed = (sample.task_id, sample.sample_index) in right
-        if key in seen or sample.stop_reason is StopReason.LENGTH:
+        if sample.stop_reason is StopReason.LENGTH or not (passed or not right_only):
             continue
-        if not (passed or (not right_only and sample.completion.strip())):
-            continue
-        seen.add(key)
         task = tasks[sample.task_id]
+        prompt = rules.prompt(task)
+        answer = answer_in(sample.program, prompt)
+        said = sample.completion if answer is None else answer
+        if (sample.task_id, said) in seen or not (passed or said.strip()):
+            continue
+        seen.add((sample.task_id, said))
+        if answer is None or not is_unicode(answer):
+            yield LeftOut.PROMPT if answer is None else LeftOut.UNICODE
+            continue
         yield Lesson(
             task_id=sample.task_id,
             sample_index=sample.sample_index,
@@ -126,7 +157,7 @@ def lessons_of(run: Run, right_only: bool = True) -> Iterator[Lesson]:
             split=task.split,
             tier=task.tier or "",
             source=run.config.model,
-            prompt=rules.prompt(task),
-            completion=sample.completion,
+            prompt=prompt,
+            completion=answer,
             passed=passed,
         )

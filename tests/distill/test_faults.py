@@ -82,7 +82,8 @@ def test_mutants_are_written_for_a_questions_first_right_answer(tmp_path: Path) 
     assert write_mutants(lessons, path, 3, seed=1) == 6
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [row["task_id"] for row in rows] == ["T/0"] * 3 + ["T/2"] * 3
-    assert all(row["completion"] in mutated(PROMPT, BODY) for row in rows)
+    changed = [PROMPT + completion for completion in mutated(PROMPT, BODY)]
+    assert all(row["solution"] in changed for row in rows)  # whole, so that what is judged is what is learnt
     before = path.read_bytes()
     assert write_mutants(lessons, path, 3, seed=1) == 6
     assert path.read_bytes() == before
@@ -120,7 +121,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, tuple[Task, .
 
 def test_a_lesson_gets_a_wrong_answer_to_its_own_question(judged: tuple[Run, tuple[Task, ...]]) -> None:
     run, tasks = judged
-    lessons = [lesson(task_id=task.task_id) for task in tasks]
+    lessons = [lesson(task_id=task.task_id, prompt=task.prompt) for task in tasks]
     first, second, third = with_faults(lessons, run, FaultSource.STUDENT)
     assert first.fault == Fault(
         source=FaultSource.STUDENT,
@@ -135,7 +136,7 @@ def test_a_lesson_gets_a_wrong_answer_to_its_own_question(judged: tuple[Run, tup
     assert with_faults([first], run, FaultSource.MUTATION) == [first]  # the source before keeps it
     wrong = lesson(task_id=tasks[0].task_id, passed=False)
     assert with_faults([wrong], run, FaultSource.STUDENT) == [wrong]
-    same = lesson(task_id=tasks[0].task_id, completion="    return None\n")
+    same = lesson(task_id=tasks[0].task_id, prompt=tasks[0].prompt, completion="    return None\n")
     assert with_faults([same], run, FaultSource.STUDENT)[0].fault is None
 
 
@@ -166,7 +167,7 @@ def test_stored_answers_are_those_of_the_questions(tmp_path: Path) -> None:
     lines = ['{"task_id": "a", "completion": "1"}', "", '{"task_id": "b", "completion": "2", "more": 3}']
     (tmp_path / "in.jsonl").write_text("\r\n".join(lines))
     assert stored_answers(tmp_path / "in.jsonl", tmp_path / "out.jsonl", {"b", "c"}) == 1
-    assert (tmp_path / "out.jsonl").read_text() == lines[2] + "\n"
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == {"task_id": "b", "completion": "2"}
     with pytest.raises(UsageError, match="cannot read"):
         stored_answers(tmp_path / "no.jsonl", tmp_path / "out.jsonl", {"b"})
 
