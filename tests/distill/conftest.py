@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import EvalConfig, evaluate
 from harness.benchmarks.ladder.rungs import SHIPPED
 
 
@@ -18,3 +19,11 @@ def few_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tasks") / "few.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in chosen), encoding="ascii")
     return path
+
+
+@pytest.fixture(scope="session")
+def measured(few_tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run of the embedded student on those tasks, so that rounds need not begin with one."""
+    out = tmp_path_factory.mktemp("measured") / "student"
+    evaluate(EvalConfig(tasks=(str(few_tasks),), out=out, model="demo:student", weak_below=0.6))
+    return out

@@ -27,16 +27,13 @@ from distill.questions import choose, read_families
 from distill.round import Round
 from harness import (
     Completion,
-    EvalConfig,
     GenerationSettings,
-    HarnessError,
     NoProgress,
     Outcome,
     Prompt,
     StopReason,
     Task,
     UsageError,
-    evaluate,
     load_benchmark,
     load_run,
 )
@@ -114,14 +111,6 @@ def test_a_round_of_iterkd(few_tasks: Path, tmp_path: Path) -> None:
     assert own <= failures
 
 
-@pytest.fixture(scope="module")
-def measured(few_tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run of the student, so that rounds need not begin with one."""
-    out = tmp_path_factory.mktemp("measured") / "student"
-    evaluate(EvalConfig(tasks=(str(few_tasks),), out=out, model="demo:student", weak_below=0.6))
-    return out
-
-
 def played(wanted: LoopConfig, folder: Path, measured: Path) -> tuple[Decision, dict[str, dict[str, int]]]:
     """Play a round behind a run that is there, and return its decision and what its stages counted."""
     decision = Round(wanted, folder, 1, "demo:student", machine()).play(measured)
@@ -184,8 +173,9 @@ def test_a_teacher_that_answers_no_question_changes_nothing(few_tasks: Path, mea
 
 def test_a_teacher_that_is_not_there_changes_nothing(few_tasks: Path, measured: Path, tmp_path: Path) -> None:
     wanted = config(few_tasks, teacher={"model": str(tmp_path / "away")}, questions={"count": 8}, faults={})
-    with pytest.raises(HarnessError, match="away"):
+    with pytest.raises(UsageError, match=r"no model .*away.* come with the harness") as raised:
         played(wanted, tmp_path / "round", measured)
+    assert raised.value.exit_code == 2
     assert list(Journal(tmp_path / "round").done()) == ["questions"]  # once it is there, the round goes on
     assert not (tmp_path / "round" / "checkpoint").exists()
 

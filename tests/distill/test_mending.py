@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +29,19 @@ from distill.study import examples_of
 from distill.teaching import MendingLessons, lessons_of
 from distill.texts import text_of_lesson
 from distill.training import Row
-from harness import EvalConfig, NoProgress, Outcome, evaluate, find_checkpoint, ladder_train, load_run
+from harness import (
+    Completion,
+    EvalConfig,
+    GenerationSettings,
+    NoProgress,
+    Outcome,
+    Prompt,
+    StopReason,
+    evaluate,
+    find_checkpoint,
+    ladder_train,
+    load_run,
+)
 
 pytestmark = pytest.mark.hf
 WRONG = "    return 'no'\n"
@@ -147,3 +161,24 @@ def test_the_recipe_has_both_kinds() -> None:
     }
     assert tokens[MendingLessons.REFINE] == pytest.approx(2 * tokens[MendingLessons.ANSWER], abs=1)
     assert tokens[MendingLessons.COMBINE] == pytest.approx(1.5 * tokens[MendingLessons.ANSWER], abs=1)
+
+
+def test_a_teacher_that_mends_has_a_time_limit(
+    tried: RoundRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = {task.task_id: task for task in load_run(tried.folder / "tries").tasks()}
+
+    class Slow:
+        name, digest = "slow", "s" * 64
+
+        def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+            assert settings.deadline is not None
+            for place, prompt in enumerate(prompts):
+                text = questions[prompt.task_id].reference[: None if place < 2 else 40]
+                yield Completion(text=text, stop_reason=StopReason.TIME if place >= 2 else StopReason.STOP)
+
+    monkeypatch.setattr("distill.mending.open_model", lambda name: Slow())
+    changes = ["teacher.model=demo:teacher", "teacher.time_limit_seconds=3600"]
+    shutil.copytree(tried.folder, tmp_path / "round", ignore=shutil.ignore_patterns(ANSWERS))
+    runs = replace(tried, config=with_changes(config(), changes), folder=tmp_path / "round")
+    assert mended(runs) == {"samples": 2, "tokens": 0, "teacher_calls": 2, "unanswered": 1}
