@@ -6,6 +6,7 @@ same domain; from what it does not, questions of the same domain and type of tas
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections import Counter
@@ -25,6 +26,15 @@ from distill.seeds import LevelWeights
 from harness import CheckTests, Task
 
 NGRAM, MOST_ALIKE = 5, 0.7
+_ROUNDING = 1e-9  # a fifth of five is one
+
+
+class PerSeed(LevelWeights, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many new questions a seed question asks for, by its level."""
+
+    easy: float = 0.2
+    medium: float = 1.0
+    hard: float = 1.0
 
 
 class CreatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +45,7 @@ class CreatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     questions and programs.
     """
 
-    per_seed: LevelWeights = LevelWeights(easy=0.2, medium=1.0, hard=1.0)
+    per_seed: PerSeed = PerSeed()
     n_samples: int = 5
     agreement: float = 0.51
     temperature: float = 0.8
@@ -45,6 +55,10 @@ class CreatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError("n_samples is at least 2 and temperature above 0: programs have to agree independently")
         if not 0 < self.agreement <= 1:
             raise ValueError("agreement is a share above 0 and at most 1")
+
+    def most(self, seeds: int) -> int:
+        """Return the most questions that so many seeds can ask for."""
+        return math.floor(max(self.per_seed.easy, self.per_seed.medium, self.per_seed.hard) * seeds + _ROUNDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +140,7 @@ def wishes_from(
     for level in Level:
         those = [one for one in levels if one.level is level]
         if those:
-            each, more = divmod(round(getattr(config.per_seed, level.value) * len(those)), len(those))
+            each, more = divmod(math.floor(getattr(config.per_seed, level.value) * len(those) + _ROUNDING), len(those))
             lucky = set(chance.sample(range(len(those)), more))
             chosen += [one for place, one in enumerate(those) for _ in range(each + (place in lucky))]
     if len(chosen) > most:

@@ -31,12 +31,18 @@ def estimate(config: LoopConfig) -> Iterator[Cost]:
     """
     benchmark = load_benchmark(config.tasks)
     tasks, questions, teacher, faults = len(benchmark.tasks), config.questions.count, config.teacher, config.faults
-    yield Cost(what="questions", amount=questions, rule="questions.count")
+    written, programs, by = 0, 0, "questions.count"
+    if created := config.questions.created:
+        questions = min(questions, created.most(config.attempts.probes))
+        written, programs = questions, questions * created.n_samples
+        by = "questions.count; created.per_seed x attempts.probes, if fewer"
+    yield Cost(what="questions", amount=questions, rule=by)
 
     answers = questions * (1 if teacher.mends else teacher.n_samples) if teacher.model else 0
     asked = questions if FaultSource.TEACHER in faults.sources else 0
-    calls = asked + (0 if teacher.model == STUDENT else answers)
+    calls = written + programs + asked + (0 if teacher.model == STUDENT else answers)
     rule = "questions x teacher.n_samples, and each for a fault; stored answers and the student's own: 0"
+    rule += "; each to be written, and created.n_samples programs" if created else ""
     yield Cost(what="teacher calls", amount=calls, rule=rule)
 
     tries = questions * faults.n_samples if teacher.mends or FaultSource.STUDENT in faults.sources else 0
@@ -46,7 +52,7 @@ def estimate(config: LoopConfig) -> Iterator[Cost]:
     yield Cost(what="student samples", amount=student, rule=rule)
 
     changed = questions * faults.mutants if FaultSource.MUTATION in faults.sources else 0
-    judged = calls + student + changed + (0 if teacher.model else questions)
+    judged = calls - written + student + changed + (0 if teacher.model else questions)
     yield Cost(what="programs judged", amount=judged, rule="every sample, and faults.mutants of each question")
 
     limit = config.max_new_tokens or rules_for("default", benchmark.name).max_new_tokens

@@ -56,6 +56,8 @@ def call_functions(
     function is not called any more. Raises UsageError for arguments that are no plain data, SandboxError when
     the machine can run nothing, MeasurementInvalid when it failed on a program: nothing is said of any then.
     """
+    if not wanted:
+        return []
     with (
         closing(open_program_cells(sandbox, _LIMITS, workers)) as cells,
         ThreadPoolExecutor(cells.capacity) as pool,

@@ -104,6 +104,10 @@ def test_the_machines_failure_is_never_the_programs() -> None:
         called("", 7, cells=FakeSandbox(Script(failure=CellLost("gone", begun=False))))
 
 
+def test_nothing_to_call_needs_no_sandbox() -> None:
+    assert call_functions([], sandbox="there is none of this name") == []
+
+
 def test_arguments_have_to_be_plain_data() -> None:
     with pytest.raises(UsageError, match="an argument of f"):
         called("def f(x): return x", object())
