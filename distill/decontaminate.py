@@ -8,6 +8,7 @@ and nowhere else. What could not be found out is no clean text: it is left out, 
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -71,6 +72,7 @@ class Decontamination:
 
     `programs` counts texts with a program in them; the others were compared as text alone. `left_out` are the texts
     that leak and those of which it could not be found out (`unanswered`). `weak` are passes that may be accidents.
+    What is unanswered because the machine failed says nothing of the text: see `machine_failures`.
     """
 
     texts: int
@@ -83,9 +85,19 @@ class Decontamination:
     unanswered: tuple[Unanswered, ...]
     left_out: tuple[str, ...]
 
+    @property
+    def leaking(self) -> frozenset[str]:
+        """The names of the texts that give a test away."""
+        return frozenset(leak.text for leak in self.leaks)
+
+    @property
+    def machine_failures(self) -> tuple[Unanswered, ...]:
+        """What may be found out when the same is called again."""
+        return tuple(one for one in self.unanswered if one.machine_failed)
+
     def to_json(self) -> bytes:
-        """Return the report as a JSON document."""
-        return msgspec.json.format(msgspec.json.encode(self))
+        """Return the report as a JSON document, in ASCII: a text may hold half a surrogate pair."""
+        return json.dumps(msgspec.to_builtins(self), indent=2).encode("ascii")
 
 
 def decontaminate(

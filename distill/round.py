@@ -13,21 +13,20 @@ from typing import Any
 import msgspec
 
 from distill.created_stages import CREATED, CreatedStages, chosen_from
-from distill.decontaminate import decontaminate
 from distill.fault_stages import RUNS, FaultStages
 from distill.fitting import ADAPTER
 from distill.keep import Decision, decide
-from distill.lessons import FaultSource, LeakageError, Lesson, read_lessons, write_lessons
+from distill.lesson_stage import DECONTAMINATION, LESSONS, learnt, why_nothing_is_learnt
+from distill.lessons import FaultSource, read_lessons
 from distill.levels import LEVELS, Level, find_levels, read_levels
 from distill.loop import Journal, LoopConfig, Machine
-from distill.mending import mended, mending_lessons
+from distill.mending import mended
 from distill.questions import choose, choose_probes, read_families, write_tasks
 from distill.round_runs import ANSWERS, PROBES, QUESTIONS, RoundRuns
 from distill.scratch import save
 from distill.seeds import SeedQuestion, seeds_of
 from distill.study import StudySettings, study
 from distill.teaching import STUDENT, stored_answers
-from distill.texts import text_of_lesson
 from harness import (
     ModelUnavailable,
     Report,
@@ -39,8 +38,7 @@ from harness import (
     load_weights,
 )
 
-LESSONS, PLAN = "lessons.jsonl", "plan.json"
-CONTAMINATION, DECONTAMINATION = "contamination.json", "decontamination.json"
+PLAN, CONTAMINATION = "plan.json", "contamination.json"
 ATTEMPTS, STORED = "attempts", "stored.jsonl"
 
 
@@ -90,10 +88,10 @@ class Round:
         self._once("answers", self._answered)
         for source in self._config.faults.sources:
             self._once(RUNS[source], partial(self._faults.find, source))
-        self._once("lessons", self._learnt)
-        if not self._journal.done()["lessons"].counts["lessons"]:
-            reason = f"no answer of {self._config.teacher.name} makes a lesson, so nothing was trained"
-            return self._unchanged(reason, measured, weak)
+        self._once("lessons", partial(learnt, self._runs, self._faults))
+        counts = self._journal.done()["lessons"].counts
+        if not counts["lessons"]:
+            return self._unchanged(why_nothing_is_learnt(counts, self._config.teacher.name), measured, weak)
         self._once("train", self._trained)
         candidate = str(self._folder / "checkpoint")
         self._once("candidate", lambda: self._runs.evaluated(self._config.tasks, "candidate", candidate))
@@ -169,9 +167,9 @@ class Round:
         write_tasks(chosen.tasks, self._folder / QUESTIONS, chosen.families if seeds or questions.created else None)
         if seeds:
             plan = [asdict(part) for part in chosen.plan]
-            (self._folder / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(plan)))
+            (self._folder / PLAN).write_bytes(_json_of(plan))
         found = {"tests": self._config.tasks, "tests_digest": before.config.dataset_digest, "left_out": chosen.leaks}
-        (self._folder / CONTAMINATION).write_bytes(msgspec.json.format(msgspec.json.encode(found)))
+        (self._folder / CONTAMINATION).write_bytes(_json_of(found))
         counts = {"questions": len(chosen.tasks), "left_out_as_leaks": len(chosen.leaks)}
         return {**counts, "left_out_as_probes": chosen.known} if seeds else counts
 
@@ -193,30 +191,6 @@ class Round:
         asked = len(load_benchmark(str(questions)).tasks) * teacher.n_samples
         calls = {"teacher_calls": 0 if teacher.model == STUDENT else counts["samples"]}
         return counts | calls | self._runs.unanswered(asked, counts["samples"])
-
-    def _learnt(self) -> dict[str, int]:
-        sources = self._config.faults.sources
-        lessons = self._faults.lessons()
-        counted: dict[str, int] = {}
-        if self._config.teacher.mends:
-            mending = mending_lessons(self._runs, lessons)
-            lessons, counted = list(mending.lessons), {"left_out_as_too_long": mending.too_long}
-        clean = self._without_leaks(lessons) if lessons else []
-        write_lessons(clean, self._folder / LESSONS)
-        counts = {"lessons": len(clean), "left_out_as_leaks": len(lessons) - len(clean), **counted}
-        found = [lesson.fault.source for lesson in clean if lesson.fault]
-        return counts | {f"faults_by_{source}": found.count(source) for source in sources}
-
-    def _without_leaks(self, lessons: list[Lesson]) -> list[Lesson]:
-        """Return the lessons that give no test away, and write down what was found; see `distill.decontaminate`."""
-        texts = [text_of_lesson(lesson) for lesson in lessons]
-        machine = self._machine
-        found = decontaminate(texts, (self._config.tasks,), None, machine.sandbox, machine.workers, machine.progress())
-        (self._folder / DECONTAMINATION).write_bytes(found.to_json())
-        if found.left_out and self._config.questions.fail_on_leak:
-            raise LeakageError(f"{found.left_out[0]} gives a test away: see {self._folder / DECONTAMINATION}")
-        left_out = set(found.left_out)
-        return [lesson for lesson, text in zip(lessons, texts, strict=True) if text.name not in left_out]
 
     def _trained(self) -> dict[str, int]:
         config = self._config
@@ -247,17 +221,22 @@ class Round:
             "parent_digest": parent_digest,
             "lessons_digest": hashlib.sha256(lessons).hexdigest(),
             "contamination": {
-                **msgspec.json.decode((self._folder / CONTAMINATION).read_bytes()),
-                "lessons": msgspec.Raw((self._folder / DECONTAMINATION).read_bytes()),
+                **json.loads((self._folder / CONTAMINATION).read_bytes()),
+                "lessons": json.loads((self._folder / DECONTAMINATION).read_bytes()),
             },
         }
-        (checkpoint / "distill.json").write_bytes(msgspec.json.format(msgspec.json.encode(origin)))
+        (checkpoint / "distill.json").write_bytes(_json_of(origin))
 
 
 def flagged(report: Report) -> tuple[list[str], list[str]]:
     """Return the tiers that are weak by their tune half alone, and the other tiers."""
     weak = [tier.tier for tier in report.tiers if tier.tune is not None and tier.tune.weak]
     return weak, [tier.tier for tier in report.tiers if tier.tier not in weak]
+
+
+def _json_of(record: object) -> bytes:
+    """Return JSON in ASCII, since what others wrote may hold half a surrogate pair."""
+    return json.dumps(msgspec.to_builtins(record), indent=2).encode("ascii")
 
 
 def _prompts_in(path: Path) -> set[str]:

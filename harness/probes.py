@@ -50,7 +50,7 @@ class Shortlist:
     """The ids of the tasks that a candidate may solve, and of those that it ended too often to be asked about.
 
     `slow` counts the tasks that it did not answer in time, which are not among the possible ones. `reason` says why
-    there are unknown ones.
+    there are unknown ones, and `machine_failed` whose doing that is.
     """
 
     asked: int
@@ -58,6 +58,7 @@ class Shortlist:
     unknown: tuple[str, ...] = ()
     slow: int = 0
     reason: str = ""
+    machine_failed: bool = False
 
 
 class Target:
@@ -182,7 +183,8 @@ class Prober:
                 return self._ask(candidate, *plans[key])
             except CellLost as error:
                 reason = f"the machine failed: {error}"
-                return Shortlist(asked=0, unknown=tuple(one.task.task_id for one in plans[key][0]), reason=reason)
+                unknown = tuple(one.task.task_id for one in plans[key][0])
+                return Shortlist(asked=0, unknown=unknown, reason=reason, machine_failed=True)
 
         return ask
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.cells import open_cells
 from harness.evaluation import MEMORY_BYTES, PLUS_MEMORY_BYTES
@@ -54,11 +54,16 @@ class Solver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
-    """A candidate of which it is not known whether it solves a task, and why not."""
+    """A candidate of which it is not known whether it solves a task, and why not.
+
+    Where the machine failed, the same call may find it out another time; otherwise the candidate sees to it that nobody
+    does.
+    """
 
     name: str
     task_id: str
     reason: str
+    machine_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,8 +131,8 @@ def find_solvers(
         generic=tuple(sorted(generic)),
         untold=tuple(target.task.task_id for target in targets if not target.lengths),
         unanswered=tuple(
-            Unanswered(name=same.name, task_id=task_id, reason=reason)
-            for (candidate, task_id, reason) in search.unanswered
+            replace(unanswered, name=same.name)
+            for candidate, unanswered in search.unanswered
             for same in names[candidate.program, candidate.function]
         ),
     )
@@ -161,7 +166,7 @@ class _Search:
 
     def forget_counts(self) -> None:
         self.pairs = self.judged = self.slow = 0
-        self.unanswered: list[tuple[Candidate, str, str]] = []
+        self.unanswered: list[tuple[Candidate, Unanswered]] = []
 
     def learn(self, targets: Sequence[Target]) -> None:
         list(self._pool.map(self._prober.learn, targets))
@@ -177,7 +182,8 @@ class _Search:
                 self.pairs += shortlist.asked
                 self.slow += shortlist.slow
                 pairs += [(by_id[task_id], candidate) for task_id in shortlist.possible]
-                self.unanswered += [(candidate, task_id, shortlist.reason) for task_id in shortlist.unknown]
+                for task_id in shortlist.unknown:
+                    self._note(candidate, task_id, shortlist.reason, shortlist.machine_failed)
                 progress.step(None, len(self.unanswered))
             self.judged += len(pairs)
             # A task's candidates together: its tests are then made ready once.
@@ -202,11 +208,15 @@ class _Search:
         )
         verdict = self._judge.judge(target.task, sample)
         if verdict.outcome is Outcome.NOT_JUDGED:
-            self.unanswered.append((candidate, target.task.task_id, verdict.evidence.reason))
+            self._note(candidate, target.task.task_id, verdict.evidence.reason, machine_failed=True)
         if not verdict.passed:
             return None
         bits = bits_of(self._prober.values(candidate, target))
         return _Found(candidate, target, verdict.tests_run, bits)
+
+    def _note(self, candidate: Candidate, task_id: str, reason: str, machine_failed: bool) -> None:
+        unanswered = Unanswered(name=candidate.name, task_id=task_id, reason=reason, machine_failed=machine_failed)
+        self.unanswered.append((candidate, unanswered))
 
 
 def bits_of(lines: Sequence[bytes]) -> float:

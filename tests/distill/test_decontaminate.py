@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import builtins
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 from fakes import FakeSandbox, Script, saying
 
 from distill.decontaminate import Decontamination, LeakRules, candidates_of, decontaminate
 from distill.decontaminate_command import decontaminate as command
+from distill.lesson_stage import DECONTAMINATION, ComparedLessons, compared_with_tests
+from distill.lessons import LeakageError, Lesson
 from distill.likeness import Kind, Likeness, LikenessRules
+from distill.loop import LoopConfig, Machine
+from distill.round_runs import RoundRuns
 from distill.shapes import functions_of
 from distill.texts import TrainingText, programs_in, read_texts
 from harness import Candidate, NoProgress, UsageError, load_benchmark
@@ -253,6 +257,7 @@ def test_a_function_that_always_ends_its_process_is_not_asked_for_ever() -> None
     assert shortlist.possible == ()
     assert len(shortlist.unknown) == len(targets) - MAX_DEATHS
     assert "ended its process" in shortlist.reason
+    assert not shortlist.machine_failed
 
 
 def test_a_machine_that_fails_makes_nothing_clean() -> None:
@@ -261,6 +266,32 @@ def test_a_machine_that_fails_makes_nothing_clean() -> None:
     shortlist = Prober(FakeSandbox(Script(lost=True)), 1 << 30).about(targets)(candidate)
     assert (shortlist.possible, len(shortlist.unknown)) == ((), len(targets))
     assert "the machine failed" in shortlist.reason
+    assert shortlist.machine_failed
+
+
+@pytest.mark.parametrize("lost", ["__asked__", "digit_gap ="], ids=["when it is asked", "when it is judged"])
+def test_what_the_machine_could_not_find_out_is_told_from_what_a_text_hides(
+    tasks: str, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    right = saying('["v",6]', '["v",0]', '["v",9]', '["v",true]', '["v",true]')
+    cells = FakeSandbox(lambda program: Script(lost=True) if lost in program.source else right)
+    monkeypatch.setattr("harness.solvers.open_cells", lambda *_: cells)
+    report = decontaminate([text(REWRITTEN)], [tasks])
+    assert {(one.name, one.task_id) for one in report.machine_failures} >= {("one", "Own/1")}
+    assert report.machine_failures == report.unanswered
+    assert (report.left_out, report.leaking) == (("one",), frozenset())
+
+
+def test_a_text_that_ends_every_process_hides_and_is_no_failure_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [TASKS[0] | {"task_id": f"Own/{n}"} for n in range(MAX_DEATHS + 1)]
+    (tmp_path / "many.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr("harness.solvers.open_cells", lambda *_: FakeSandbox(saying()))
+    report = decontaminate([text(REWRITTEN)], [str(tmp_path / "many.jsonl")])
+    assert [one.task_id for one in report.unanswered] == [f"Own/{MAX_DEATHS}"]
+    assert report.machine_failures == ()
+    assert report.left_out == ("one",)
 
 
 @pytest.mark.parametrize(
@@ -401,17 +432,7 @@ def test_clean_data_is_left_alone(published_data: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.hf
 def test_a_lesson_that_leaks_is_left_out_of_a_round_or_ends_it(tasks: str, cells: str, tmp_path: Path) -> None:
-    if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure and no reason to skip
-        pytest.importorskip("torch")
-        pytest.importorskip("transformers")
-    import msgspec
-
-    from distill.lessons import LeakageError, Lesson
-    from distill.loop import LoopConfig, Machine
-    from distill.round import DECONTAMINATION, Round
-
     def lesson(task_id: str, program: str) -> Lesson:
         head, body = program.split("\n", 1)
         return Lesson(
@@ -425,15 +446,18 @@ def test_a_lesson_that_leaks_is_left_out_of_a_round_or_ends_it(tasks: str, cells
             completion=body,
         )
 
-    def leaving_out(fail: bool) -> list[Lesson]:
+    def compared(fail: bool) -> ComparedLessons:
         plain = {"student": "s", "teacher": {"model": "t"}, "tasks": tasks, "training": {"steps": 1, "batch_size": 1}}
         config = msgspec.convert({**plain, "questions": {"fail_on_leak": fail}}, LoopConfig)
         machine = Machine(sandbox=cells, workers=2, progress=NoProgress, say=print)
-        return Round(config, tmp_path, 1, "s", machine)._without_leaks([lesson("A", REWRITTEN), lesson("B", CLEAN)])
+        runs = RoundRuns(config=config, folder=tmp_path, student="s", seed=1, machine=machine)
+        return compared_with_tests(runs, [lesson("A", REWRITTEN), lesson("B", CLEAN)])
 
-    assert [one.task_id for one in leaving_out(fail=False)] == ["B"]
+    found = compared(fail=False)
+    assert [one.task_id for one in found.clean] == ["B"]
+    assert (found.leaking, found.not_comparable) == (1, 0)
     written = json.loads((tmp_path / DECONTAMINATION).read_bytes())
     assert written["left_out"] == ["A[0]"]
     assert [(leak["task_id"], leak["kind"]) for leak in written["leaks"]] == [("Own/1", "behaviour")]
     with pytest.raises(LeakageError, match=r"A\[0\] gives a test away"):
-        leaving_out(fail=True)
+        compared(fail=True)

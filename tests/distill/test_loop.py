@@ -172,7 +172,7 @@ def test_killed_in_any_stage_it_goes_on_to_the_same_student(few_tasks: Path, tmp
     text = msgspec.json.encode(wanted).decode()
     for name in (
         "round.choose",
-        "round.write_lessons",
+        "lesson_stage.write_lessons",
         "study.train",
         "round.save",
         "round.decide",
