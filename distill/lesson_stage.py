@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from distill.context import lessons_within_context
 from distill.decontaminate import decontaminate
 from distill.fault_stages import FaultStages
 from distill.lessons import LeakageError, Lesson, write_lessons
@@ -31,14 +32,16 @@ def learnt(runs: RoundRuns, faults: FaultStages) -> dict[str, int]:
     lessons = faults.lessons()
     left_out = faults.left_out()
     if runs.config.teacher.mends:
-        mending = mending_lessons(runs, lessons)
-        lessons, left_out = list(mending.lessons), {f"{_LEFT_OUT}too_long": mending.too_long, **left_out}
-    compared = compared_with_tests(runs, lessons) if lessons else ComparedLessons(clean=())
+        lessons = mending_lessons(runs, lessons)
+    fitting = lessons_within_context(lessons, runs.student, runs.config.training)
+    too_long = {f"{_LEFT_OUT}too_long": fitting.too_long}
+    compared = compared_with_tests(runs, fitting.lessons) if fitting.lessons else ComparedLessons(clean=())
     write_lessons(compared.clean, runs.folder / LESSONS)
     leaks = {f"{_LEFT_OUT}leaks": compared.leaking, f"{_LEFT_OUT}not_comparable": compared.not_comparable}
     found = [lesson.fault.source for lesson in compared.clean if lesson.fault]
-    of_faults = {f"faults_by_{source}": found.count(source) for source in runs.config.faults.sources}
-    return {"lessons": len(compared.clean)} | leaks | left_out | of_faults
+    of_faults = {"faults_too_long": fitting.faults_too_long} if runs.config.faults.sources else {}
+    of_faults |= {f"faults_by_{source}": found.count(source) for source in runs.config.faults.sources}
+    return {"lessons": len(compared.clean)} | leaks | too_long | left_out | of_faults
 
 
 def compared_with_tests(runs: RoundRuns, lessons: Sequence[Lesson]) -> ComparedLessons:

@@ -8,7 +8,7 @@ questions alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from distill.asking import Failure, ask, first_failures, mending_requests, read_asked, write_asked
 from distill.fault_stages import RUNS
@@ -17,7 +17,7 @@ from distill.prompts import PromptName, fill
 from distill.questions import write_tasks
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
 from distill.teaching import ORACLE, MendingLessons
-from harness import Run, find_checkpoint, load_run, open_model
+from harness import Run, load_run, open_model
 
 TEXTS, MENDED, FAILED = "mended_texts.jsonl", "mended.jsonl", "failed.jsonl"
 
@@ -39,26 +39,16 @@ def mended(runs: RoundRuns) -> dict[str, int]:
     return {"samples": 0, **counts, "teacher_calls": calls, **runs.unanswered(len(requests), calls)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MendedLessons:
-    """Lessons of mended programs, and how many were left out because the student's context does not hold them."""
-
-    lessons: tuple[Lesson, ...]
-    too_long: int = 0
-
-
-def mending_lessons(runs: RoundRuns, answers: Sequence[Lesson]) -> MendedLessons:
+def mending_lessons(runs: RoundRuns, answers: Sequence[Lesson]) -> list[Lesson]:
     """Return the lessons of the kinds that the teacher's `mending_lessons` names.
 
     Those that show the wrong program come behind the others.
     """
     kind = runs.config.teacher.mending_lessons
     if kind is MendingLessons.ANSWER or not answers:
-        return MendedLessons(lessons=tuple(answers))
+        return list(answers)
     found = refined(answers, _tries(runs))
-    fitting = _fitting(found, runs.student)
-    lessons = fitting if kind is MendingLessons.REFINE else [*answers, *fitting]
-    return MendedLessons(lessons=tuple(lessons), too_long=len(found) - len(fitting))
+    return found if kind is MendingLessons.REFINE else [*answers, *found]
 
 
 def refined(answers: Sequence[Lesson], tries: Run) -> list[Lesson]:
@@ -85,20 +75,6 @@ def _refined(answer: Lesson, failure: Failure, run: str) -> Lesson:
     )
     shown = fill(PromptName.MEND_OWN, {"program": failure.program, "error": error})
     return replace(answer, prompt=shown + answer.prompt, fault=None, mends=wrong)
-
-
-def _fitting(lessons: list[Lesson], student: str) -> list[Lesson]:
-    """Return the lessons that a student's context holds, with the token that ends a text."""
-    from transformers import AutoConfig, AutoTokenizer
-
-    folder = str(find_checkpoint(student).folder)
-    context = getattr(AutoConfig.from_pretrained(folder).get_text_config(), "max_position_embeddings", None)
-    if context is None or not lessons:
-        return lessons
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    sides = [tokenizer([getattr(one, side) for one in lessons])["input_ids"] for side in ("prompt", "completion")]
-    lengths = [len(prompt) + len(completion) + 1 for prompt, completion in zip(*sides, strict=True)]
-    return [lesson for lesson, length in zip(lessons, lengths, strict=True) if length <= context]
 
 
 def _tries(runs: RoundRuns) -> Run:

@@ -206,8 +206,7 @@ class Round:
         )
         result = study(loaded.model, loaded.tokenizer, lessons, settings, self._folder / "training")
         self._save(loaded.model, loaded.tokenizer, digest_of(folder))
-        counts = {"steps": result.steps, "tokens": result.tokens}
-        return counts if config.training.max_length is None else {**counts, "left_out_as_long": result.left_out}
+        return {"steps": result.steps, "tokens": result.tokens}
 
     def _save(self, model: Any, tokenizer: Any, parent_digest: str) -> None:
         """Write the checkpoint, with what it came from: parent, lessons and what was found of the test set in them."""

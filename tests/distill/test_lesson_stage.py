@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
-import msgspec
 import pytest
+
+if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure and no reason to skip
+    pytest.importorskip("transformers")
+
+import msgspec
 
 from distill.decontaminate import Decontamination, LeakRules
 from distill.fault_stages import FaultStages
@@ -17,6 +22,8 @@ from distill.loop import LoopConfig, Machine
 from distill.questions import write_tasks
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
 from harness import EvalConfig, MeasurementInvalid, NoProgress, Unanswered, evaluate, ladder_train
+
+pytestmark = pytest.mark.hf
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +40,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def runs_of(folder: Path, **questions: object) -> RoundRuns:
-    plain = {"student": "s", "teacher": {"model": "t"}, "training": {"steps": 1}, "questions": questions}
+    plain = {"student": "demo:student", "teacher": {"model": "t"}, "training": {"steps": 1}, "questions": questions}
     machine = Machine(progress=NoProgress, say=lambda text: None)
     config = msgspec.convert(plain, LoopConfig)
-    return RoundRuns(config=config, folder=folder, student="s", seed=1, machine=machine)
+    return RoundRuns(config=config, folder=folder, student="demo:student", seed=1, machine=machine)
 
 
 def finding(
@@ -82,6 +89,7 @@ def test_what_leaks_and_what_cannot_be_compared_are_counted_apart(
         "lessons": 1,
         "left_out_as_leaks": 1,
         "left_out_as_not_comparable": 1,
+        "left_out_as_too_long": 0,
         "left_out_as_another_prompt": 1,
     }
     assert [f"{one.task_id}[{one.sample_index}]" for one in read_lessons(folder / LESSONS)] == [third]
