@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from distill.bodies import body_in, names_bound_by
 from distill.model_view import completions_of
 from distill.prompts import Fault, PromptName, fence_for, fill
 from harness import (
@@ -37,7 +37,6 @@ BATCH = 64  # prompts that go to the model together, and are on disk before the 
 _SEEDS = 1_000_003  # more than there are requests to a file
 _READ_CHARACTERS = 20_000  # of an answer
 _SHOWN_CHARACTERS = 8_000  # of a student's program
-FENCED = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,46 +176,20 @@ def read_asked(path: Path) -> Iterator[Asked]:
 
 
 def write_asked(tasks: Sequence[Task], asked: Path, out: Path) -> int:
-    """Write the answers in which the question's function was found as a samples file, and return how many."""
+    """Write the answers in which the question's function was found as a samples file, and return how many.
+
+    They are whole programs, the function's body behind the prompt, so that what is judged is what is learnt.
+    """
     by_id = {task.task_id: task for task in tasks}
     part = out.with_name(f".{out.name}.{os.getpid()}")
     count = 0
     with part.open("w", encoding="ascii") as file:
         for one in read_asked(asked):
-            completion = body_in(one.text, by_id[one.task_id].entry_point)
-            if completion is not None:
-                file.write(json.dumps({"task_id": one.task_id, "completion": completion}) + "\n")
+            task = by_id[one.task_id]
+            body = body_in(one.text, task.entry_point, names_bound_by(task.prompt))
+            if body is not None:
+                program = f"{task.prompt.rstrip()}\n{body}"
+                file.write(json.dumps({"task_id": one.task_id, "solution": program}) + "\n")
                 count += 1
     part.replace(out)
     return count
-
-
-def body_in(text: str, function: str) -> str | None:
-    """Return the lines of a function behind its head and docstring, from the first block of code that has it.
-
-    Without a fence, all of the text is a block. The function ends with its block, or where a line is not indented. It
-    need not be Python: a wrong answer may be no program at all.
-    """
-    text = text.replace("\r\n", "\n").expandtabs(4)
-    blocks = FENCED.findall(text) if "```" in text else [text]
-    head = re.compile(rf"^(?:async +)?def +{re.escape(function)}\b[^\n]*$", re.MULTILINE)
-    for block in blocks:
-        found = head.search(block)
-        if found:
-            return _body(block[found.start() :].splitlines())
-    return None
-
-
-def _body(lines: list[str]) -> str | None:
-    end_of_head = next((place for place, line in enumerate(lines) if line.rstrip().endswith(":")), 0)
-    rest = lines[end_of_head + 1 :]
-    inside = next((place for place, line in enumerate(rest) if line.strip() and line[0] != " "), len(rest))
-    rest = rest[:inside]
-    start = next((place for place, line in enumerate(rest) if line.strip()), len(rest))
-    quotes = rest[start].strip()[:3] if start < len(rest) else ""
-    if quotes in ('"""', "'''"):
-        closes = rest[start].strip().count(quotes) > 1
-        ends = (place for place in range(start + 1, len(rest)) if quotes in rest[place])
-        start = (start if closes else next(ends, len(rest))) + 1
-    body = "\n".join(rest[start:]).strip("\n").rstrip()
-    return body + "\n" if body.strip() else None

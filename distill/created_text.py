@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from distill.asking import FENCED
+from distill.bodies import FENCED
 from distill.likeness import tokens_of
 from distill.literals import literal
 from distill.texts import tree_of

@@ -1,15 +1,14 @@
-"""Programs that a teacher is asked for: whatever it writes, the function's body is found, or nothing."""
+"""Programs that a teacher is asked for: what it is asked, what is kept of what it writes, and going on after a kill."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from distill.asking import Asked, Request, ask, body_in, fault_requests, mending_requests, read_asked, write_asked
+from distill.asking import Asked, Request, ask, fault_requests, mending_requests, read_asked, write_asked
 from distill.prompts import Fault
 from distill.questions import write_tasks
 from harness import (
@@ -28,39 +27,6 @@ from harness import (
 )
 
 BODY = "    return n - 1\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "body"),
-    [
-        (f"def f(n):\n{BODY}", BODY),
-        (f"Here it is:\n```python\ndef f(n):\n{BODY}```\nIt is fine.", BODY),
-        (f"```python\nimport math\n\ndef g():\n    pass\n\ndef f(n: int) -> int:\n{BODY}\nprint(f(1))\n```", BODY),
-        (f"```\nx = 1\n```\n```python\nasync def f(n):\n{BODY}", BODY),  # the fence is not closed
-        (f'```python\ndef f(n):\n    """Add.\n\n    >>> f(1)\n    2\n    """\n{BODY}```', BODY),
-        (f"```python\ndef f(n):\n    '''Add.'''\n\n{BODY}```", BODY),
-        (f"```python\ndef f(\n    n,\n):\n{BODY}```", BODY),
-        (f"```python\r\ndef f(n):\r\n{BODY.rstrip()}\r\n```", BODY),
-        ("```python\ndef f(n):\n\treturn n - 1\n```", BODY),
-        ("```python\ndef f(n):\n    if n = 1:\n        retrun n\n```", "    if n = 1:\n        retrun n\n"),
-        ("```python\ndef f2(n):\n    return n\n```", None),
-        ("```python\ndef f(n):\n```", None),
-        ('```python\ndef f(n):\n    """Add, and never end.\n    return n\n```', None),
-        ("def f", None),
-        ("def f(n)", None),
-        ("I would subtract one.", None),
-        ("", None),
-    ],
-)
-def test_the_body_of_the_function_is_found(text: str, body: str | None) -> None:
-    assert body_in(text, "f") == body
-
-
-def test_long_texts_cost_no_time() -> None:
-    started = time.monotonic()
-    for piece in ("```", "```\n", "def f(", "def f(n):\n", '    """', "\n", "    x\n"):
-        body_in(piece * (20_000 // len(piece)), "f")
-    assert time.monotonic() - started < 5
 
 
 class Scripted:
@@ -99,7 +65,8 @@ def test_the_types_of_error_take_turns(tmp_path: Path) -> None:
         assert f"an error of this type: {one.about}\n" in prompt.text
         assert f"Task {one.task_id[2:]}." in prompt.text
     assert write_asked(tasks(7), tmp_path / "texts", tmp_path / "out") == 7
-    assert json.loads((tmp_path / "out").read_text().splitlines()[3]) == {"task_id": "T/3", "completion": BODY}
+    program = tasks(7)[3].prompt + BODY
+    assert json.loads((tmp_path / "out").read_text().splitlines()[3]) == {"task_id": "T/3", "solution": program}
 
 
 def test_refusals_prose_and_garbage_are_no_answers(tmp_path: Path) -> None:
