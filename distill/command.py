@@ -11,6 +11,7 @@ import click
 
 from distill.config import shipped
 from distill.decontaminate_command import decontaminate
+from distill.picture_command import picture
 from distill.rating_command import rate
 from harness import sandbox_option, workers_option
 
@@ -25,6 +26,7 @@ def distill() -> None:
 
 
 distill.add_command(decontaminate)
+distill.add_command(picture)
 distill.add_command(rate)
 
 
