@@ -47,8 +47,8 @@ class Lesson:
 
     `prompt` is the very text that a model continues, `completion` the answer. `run` and `sample_index` name the verdict
     that says the answer is right: the run folder below the round's, and which of the task's samples it was. `source`
-    says who answered. `mends` is the wrong program that the answer mends, where the prompt shows one. Raises
-    LeakageError for a question that is not of the training split.
+    says who answered. `mends` is the wrong answer that this one mends, where the first `shown_characters` of the prompt
+    show it. Raises LeakageError for a question that is not of the training split.
     """
 
     task_id: str
@@ -62,6 +62,14 @@ class Lesson:
     passed: bool = True
     fault: Fault | None = None
     mends: Fault | None = None
+    shown_characters: int = 0
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that were judged: that of the answer, then those of the wrong ones."""
+        question = self.prompt[self.shown_characters :]
+        wrong = [one.completion for one in (self.fault, self.mends) if one]
+        return tuple(question + answer for answer in (self.completion, *wrong))
 
     def __post_init__(self) -> None:
         if self.split != "train":

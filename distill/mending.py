@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from distill.asking import Failure, ask, first_failures, mending_requests, read_asked, write_asked
 from distill.fault_stages import RUNS
-from distill.lessons import Fault, FaultSource, Lesson
+from distill.lessons import Fault, FaultSource, Lesson, answer_in
 from distill.prompts import PromptName, fill
 from distill.questions import write_tasks
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
@@ -54,27 +54,31 @@ def mending_lessons(runs: RoundRuns, answers: Sequence[Lesson]) -> list[Lesson]:
 def refined(answers: Sequence[Lesson], tries: Run) -> list[Lesson]:
     """Return a lesson for each answer with the wrong program and its error before the prompt (`prompts/mend_own.txt`).
 
-    A try without any program shows nothing, and makes none.
+    A try without any program shows nothing, and makes none; nor does one that does not begin as the prompt.
     """
     failures = {one.task.task_id: one for one in first_failures(tries) if one.program.strip()}
-    return [
+    found = (
         _refined(answer, failures[answer.task_id], tries.folder.name)
         for answer in answers
         if answer.task_id in failures
-    ]
+    )
+    return [lesson for lesson in found if lesson is not None]
 
 
-def _refined(answer: Lesson, failure: Failure, run: str) -> Lesson:
+def _refined(answer: Lesson, failure: Failure, run: str) -> Lesson | None:
+    completion = answer_in(failure.sample.program, answer.prompt)
+    if completion is None:
+        return None
     error = "\n".join(f"# {line}" for line in failure.error.splitlines())
     wrong = Fault(
         source=FaultSource.STUDENT,
         run=run,
         sample_index=failure.sample.sample_index,
         outcome=failure.verdict.outcome,
-        completion=failure.sample.completion,
+        completion=completion,
     )
     shown = fill(PromptName.MEND_OWN, {"program": failure.program, "error": error})
-    return replace(answer, prompt=shown + answer.prompt, fault=None, mends=wrong)
+    return replace(answer, prompt=shown + answer.prompt, fault=None, mends=wrong, shown_characters=len(shown))
 
 
 def _tries(runs: RoundRuns) -> Run:

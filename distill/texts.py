@@ -49,13 +49,16 @@ class TrainingFile:
 
 
 def text_of_lesson(lesson: Lesson) -> TrainingText:
-    """Return a lesson as a training text, its faulty side as well: what is learnt as wrong may be a test's solution."""
+    """Return a lesson as a training text, its faulty side as well: what is learnt as wrong may be a test's solution.
+
+    Each program stands by itself, as it was judged: a wrong one before it must not keep the right one from running.
+    """
     sides = [lesson.completion, *([lesson.fault.completion] if lesson.fault else [])]
-    texts = [lesson.prompt + side for side in sides]
+    found = dict.fromkeys(program for judged in lesson.programs for program in programs_in(judged))
     return TrainingText(
         name=f"{lesson.task_id}[{lesson.sample_index}]" + (" mended" if lesson.mends else ""),
-        text="\n".join(texts),
-        programs=tuple(dict.fromkeys(program for text in texts for program in programs_in(text))),
+        text="\n".join(lesson.prompt + side for side in sides),
+        programs=tuple(found),
         question=lesson.task_id,
     )
 
@@ -121,14 +124,24 @@ def _contents(value: Any) -> list[Any]:
 
 
 def programs_in(text: str) -> tuple[str, ...]:
-    """Return the Python in a text: blocks between fences, or all of it, or its definitions. Takes linear time."""
+    """Return the Python in a text: blocks between fences, and all of it, or else the definitions outside of them.
+
+    A fence may stand in a docstring, with a program around it. Takes linear time.
+    """
     text = text.replace("\r\n", "\n")
-    blocks = [textwrap.dedent(block) for block in _FENCE.findall(text)] if "```" in text else []
-    found = [block for block in blocks if tree_of(block) is not None]
-    if not found and tree_of(text) is not None:
-        found = [text]
-    if not found:
-        found = [program for program in ["\n".join(_definitions(text))] if program]
+    found = []
+    outside = []
+    end = 0
+    for block in _FENCE.finditer(text) if "```" in text else ():
+        program = textwrap.dedent(block[1])
+        if tree_of(program) is not None:
+            found.append(program)
+            outside.append(text[end : block.start()])
+            end = block.end()
+    if tree_of(text) is not None:
+        found.append(text)
+    else:
+        found.append("\n".join(_definitions("".join([*outside, text[end:]]))))
     return tuple(program for program in dict.fromkeys(one.strip("\n") for one in found) if "def " in program)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ from fakes import FakeSandbox, Script, saying
 from distill.decontaminate import Decontamination, LeakRules, candidates_of, decontaminate
 from distill.decontaminate_command import decontaminate as command
 from distill.lesson_stage import DECONTAMINATION, ComparedLessons, compared_with_tests
-from distill.lessons import LeakageError, Lesson
+from distill.lessons import Fault, FaultSource, LeakageError, Lesson
 from distill.likeness import Kind, Likeness, LikenessRules
 from distill.loop import LoopConfig, Machine
 from distill.round_runs import RoundRuns
 from distill.shapes import functions_of
-from distill.texts import TrainingText, programs_in, read_texts
-from harness import Candidate, NoProgress, UsageError, load_benchmark
+from distill.texts import TrainingText, programs_in, read_texts, text_of_lesson
+from harness import Candidate, NoProgress, Outcome, UsageError, load_benchmark
 from harness.probes import MAX_DEATHS, Prober, Target
 from harness.solvers import bits_of
 
@@ -157,6 +158,64 @@ def test_a_program_with_other_names_is_found(tasks: str) -> None:
     report = decontaminate([text(f"A solution:\n```python\n{RENAMED}```\n")], [tasks], ONLY_TEXT)
     assert found(report) == {("one", "Own/1", "program")}
     assert "spread" in report.leaks[0].evidence
+
+
+FENCED_DOCSTRING = RENAMED.replace(
+    '    """Say how far apart the digits lie."""\n', '    """Say it.\n\n    ```\n    x = 1\n    ```\n    """\n'
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        FENCED_DOCSTRING,
+        f"This is how it goes.\n{FENCED_DOCSTRING}",
+        f"```python\nx = 1\n```\n{RENAMED}",
+        f"```python\ndef other(a):\n    return a\n```\nIt is short for\n\n{RENAMED}\n```\nx = 2\n```\n",
+        f"```python\ndef other(a:\n```\n{RENAMED}",
+    ],
+)
+def test_a_fenced_block_hides_no_program_around_it(words: str, tasks: str) -> None:
+    assert words != RENAMED
+    report = decontaminate([text(words)], [tasks], ONLY_TEXT)
+    assert found(report) == {("one", "Own/1", "program")}
+
+
+def test_programs_in_a_text_are_found_once_each() -> None:
+    assert programs_in(f"```python\n{CLEAN}```") == (CLEAN.strip(),)
+    assert programs_in(CLEAN) == (CLEAN.strip(),)
+    assert programs_in(f"Look:\n```\n{CLEAN}```\nThat is all.\n```\nx = 1\n```") == (CLEAN.strip(),)
+    assert programs_in(f"Look:\n```\n{CLEAN}```\nor\n{REWRITTEN}") == (CLEAN.strip(), REWRITTEN.strip())
+
+
+@pytest.mark.slow
+def test_a_wrong_program_keeps_no_right_one_from_being_compared(tasks: str, cells: str) -> None:
+    question, _, right = REWRITTEN.partition("\n")
+    wrong = Fault(
+        source=FaultSource.STUDENT, run="tries", sample_index=0, outcome=Outcome.ERROR, completion="    x = (\n"
+    )
+    raising = replace(wrong, completion="    return x\nraise ValueError\n")
+    plain = Lesson(
+        task_id="A",
+        sample_index=0,
+        run="answers",
+        split="train",
+        tier="easy",
+        source="a teacher",
+        prompt=f"{question}\n",
+        completion=right,
+    )
+    lessons = []
+    for place, fault in enumerate((wrong, raising)):
+        shown = f"{plain.prompt}{fault.completion}# Mended:\n"
+        mending = {"prompt": shown + plain.prompt, "mends": fault, "shown_characters": len(shown)}
+        lessons += [
+            replace(plain, task_id=f"shown {place}", **mending),
+            replace(plain, task_id=f"beside {place}", fault=fault),
+        ]
+    report = decontaminate([text_of_lesson(lesson) for lesson in lessons], [tasks], sandbox=cells)
+    assert len(report.left_out) == 4
+    assert {leak.kind for leak in report.leaks} == {Kind.BEHAVIOUR}
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,8 @@ def test_the_wrong_program_is_shown_with_what_the_verdict_says(tried: RoundRuns,
     for told in ("call", "expected", "actual"):
         assert f"# {told}: {getattr(verdicts[wrong.task_id].evidence, told)}\n" in wrong.prompt
     compile(wrong.prompt + wrong.completion, "lesson", "exec")  # to a model that continues programs it is one
+    assert wrong.programs == (answered[0].prompt + answered[0].completion, answered[0].prompt + WRONG)
+    assert wrong.programs[0] in [program + "\n" for program in text_of_lesson(wrong).programs]
     assert len({text_of_lesson(lesson).name for lesson in found}) == 5
 
 
