@@ -137,7 +137,7 @@ def _see_runs_fit(benchmark: Benchmark, runs: Sequence[Run]) -> None:
                 f"of {shown(benchmark.name)} (data {benchmark.digest[:12]}): leave it out, or evaluate its model again"
             )
         if run.report.stopped_early:
-            raise UsageError(f"{run.folder} was stopped early by a gate: leave it out, or evaluate its model wholly")
+            raise UsageError(f"{run.folder} was stopped early: leave it out, or evaluate its model wholly")
         if _reached(run) != _reached(runs[0]):
             raise UsageError(
                 f"{run.folder} and {runs[0].folder} are of different tasks, so that a task's rate would depend on who "

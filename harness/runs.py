@@ -41,8 +41,8 @@ _SETTINGS = (
 class Baseline:
     """The part of a run that comparisons use. `counts` maps a task to its judged and its passed samples.
 
-    `tiers` and `halves` are those of its tasks. A run that was `stopped_early` has judged until the answer was clear,
-    so its scores are not those of a whole one.
+    `tiers` and `halves` are those of its tasks. A run that was `stopped_early` has judged until the answer was clear
+    or its time was up, so its scores are not those of a whole one.
     """
 
     benchmark: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,17 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
 
 import msgspec
 
+from distill.fault_stages import FaultStages
+from distill.faults import FaultsConfig
 from distill.keep import Decision
-from distill.lessons import read_lessons
+from distill.lessons import FaultSource, read_lessons
 from distill.loop import Journal, LoopConfig, Machine
-from distill.questions import choose
+from distill.questions import choose, write_tasks
 from distill.round import Round
+from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
 from harness import (
     Completion,
+    EvalConfig,
     GenerationSettings,
     Model,
     ModelUnavailable,
@@ -30,6 +35,7 @@ from harness import (
     Prompt,
     StopReason,
     Task,
+    evaluate,
     find_checkpoint,
 )
 from harness import sources as harness_sources
@@ -183,3 +189,34 @@ def test_a_teacher_that_cannot_be_loaded_stops_the_round_where_it_is(
     assert (raised.value.exit_code, "\n" in str(raised.value)) == (2, False)
     assert list(Journal(tmp_path / "round").done()) == ["questions"]
     assert not (tmp_path / "round" / "checkpoint").exists()
+
+
+def test_a_teacher_that_is_asked_for_faults_has_the_same_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = config(tmp_path / "unused", time_limit_seconds=3600)
+    wanted = msgspec.structs.replace(wanted, faults=FaultsConfig(sources=(FaultSource.TEACHER,)))
+    questions = questions_of(wanted)
+    write_tasks(questions, tmp_path / QUESTIONS)
+    evaluate(EvalConfig(tasks=(str(tmp_path / QUESTIONS),), out=tmp_path / ANSWERS, model="canonical"))
+    opened: list[float] = []
+
+    class Writes:
+        name, digest = "writes", "w" * 64
+
+        def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+            assert settings.deadline is not None
+            assert settings.deadline >= opened[0] + 3600  # loading it takes none of its time
+            names = {task.task_id: task.entry_point for task in questions}
+            for place, prompt in enumerate(prompts):
+                text = f"def {names[prompt.task_id]}(*given):\n    return 'no'\n"
+                yield Completion(text=text, stop_reason=StopReason.TIME if place >= 2 else StopReason.STOP)
+
+    def open_slowly(name: str) -> Model:
+        time.sleep(0.05)
+        opened.append(time.monotonic())
+        return Writes()
+
+    monkeypatch.setattr("distill.fault_stages.open_model", open_slowly)
+    machine = Machine(progress=NoProgress, say=lambda text: None)
+    runs = RoundRuns(config=wanted, folder=tmp_path, student="demo:student", seed=1, machine=machine)
+    counts = FaultStages(runs).find(FaultSource.TEACHER)
+    assert counts == {"samples": 2, "tokens": 0, "teacher_calls": 2, "unanswered": 6}

@@ -141,7 +141,7 @@ def test_thresholds_are_failure_rates(tmp_path: Path) -> None:
         ({"dataset_digest": "e" * 64}, r"data eeeeeeeeeeee\), not of 'toy' \(data dddddddddddd\): leave it out"),
         ({"task_ids": ("T/0", "T/1", "T/2", "T/3"), "model": "b"}, "of different tasks.*evaluate both on the same"),
         ({}, "drawn alike.*another --seed"),
-        ({"model": "b", "stopped_early": True}, "stopped early by a gate: leave it out"),
+        ({"model": "b", "stopped_early": True}, "was stopped early: leave it out"),
     ],
 )
 def test_runs_that_do_not_fit_are_refused(tmp_path: Path, changes: Mapping[str, Any], needle: str) -> None:
