@@ -13,34 +13,20 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
 
+from made_tokenizers import code_llama_tokenizer
+
 from distill.pairs import pairs_of
 from distill.rows import pad_of, rows_of
 from distill.scratch import ModelRecipe, TokenizerRecipe, build_model, make_tokenizer, save
 
 pytestmark = pytest.mark.hf
 
-PROMPT, ANSWER, WRONG = "def f(a):\n", "    return a\n", "    retun a\n"
+PROMPT, ANSWER = "def f(a):\n", "    return a\n"
 
 
 @pytest.fixture(scope="module")
 def llamas() -> Any:
-    """Return a tokenizer of CodeLlama's class, with its marks of spaces, bytes and no token to fill up with."""
-    from transformers import CodeLlamaTokenizer
-
-    space = "\u2581"
-    letters = sorted(set(PROMPT + ANSWER) - {" ", "\n"})
-    pieces = [space * 2, space * 4, "re", "ret", "retu", "retur", "return", f"{space}return"]
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), space, *letters, *pieces]
-    merges = [
-        (space, space),
-        (space * 2, space * 2),
-        ("r", "e"),
-        ("re", "t"),
-        ("ret", "u"),
-        ("retu", "r"),
-        ("retur", "n"),
-    ]
-    return CodeLlamaTokenizer(vocab={token: place for place, token in enumerate(tokens)}, merges=merges)
+    return code_llama_tokenizer()
 
 
 def test_an_answer_begins_with_no_space_that_is_not_in_it(llamas: Any) -> None:
