@@ -18,7 +18,7 @@ import msgspec
 
 from distill import losses
 from distill.curriculum import Stage
-from distill.rows import rows_of
+from distill.rows import prompt_tokens, rows_of
 from distill.training import Row, TrainResult, TrainSettings, collate, train
 from harness import UsageError
 
@@ -101,7 +101,7 @@ class Pair:
 def pairs_of(tokenizer: Any, texts: Iterable[tuple[str, str, str]], prompt_weight: float = 0.0) -> list[Pair]:
     """Return a pair for each prompt, correct and faulty answer; see `rows_of` for the tokens and weights."""
     prompts, correct, faulty = map(list, zip(*texts, strict=True))
-    lengths = [len(tokens) for tokens in tokenizer(prompts)["input_ids"]]
+    lengths = [len(tokens) for tokens in prompt_tokens(tokenizer, prompts)]
     chosen = rows_of(tokenizer, zip(prompts, correct, strict=True), prompt_weight)
     rejected = rows_of(tokenizer, zip(prompts, faulty, strict=True))
     return [
