@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,6 +14,14 @@ from harness import MissingDependency, UsageError
 
 Config = TypeVar("Config")
 _SHIPPED = files("distill") / "recipes"
+
+
+class IdleValue(ValueError):
+    """A value of a configuration that can change nothing beside the others. `key` says which."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f"{key} would change nothing: {why}; leave it out")
+        self.key = key
 
 
 def shipped(kind: str) -> tuple[str, ...]:
@@ -36,10 +44,14 @@ def chosen(
 
 
 def with_changes(found: Config, changes: Sequence[str]) -> Config:
-    """Return a configuration with single values changed; see `chosen`. Raises UsageError for one that does not fit."""
+    """Return a configuration with single values changed; see `chosen`. Raises UsageError for one that does not fit.
+
+    Other values that can then change nothing (IdleValue) go back to their defaults.
+    """
     if not changes:
         return found
     values = msgspec.to_builtins(found)
+    given = []
     for change in changes:
         path, sign, text = change.partition("=")
         *outer, last = path.split(".")
@@ -49,10 +61,27 @@ def with_changes(found: Config, changes: Sequence[str]) -> Config:
         if not sign or not last or not isinstance(place, dict):
             raise UsageError(f"--set {change}: write KEY=VALUE with a key of the configuration, as --dry-run prints it")
         place[last] = _decode(text.encode(), f"--set {change}", object)
-    try:
-        return msgspec.convert(values, type(found))
-    except msgspec.ValidationError as error:
-        raise UsageError(f"--set {', '.join(changes)}: {str(error).splitlines()[0]}") from error
+        given.append(path)
+    while True:
+        try:
+            return msgspec.convert(values, type(found))
+        except msgspec.ValidationError as error:
+            idle = error.__cause__
+            if not isinstance(idle, IdleValue) or any(_overlap(idle.key, path) for path in given):
+                raise UsageError(f"--set {', '.join(changes)}: {str(error).splitlines()[0]}") from error
+            _leave_out(values, idle.key)
+
+
+def _overlap(key: str, other: str) -> bool:
+    """Say whether one key is the other or a part of it."""
+    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
+
+
+def _leave_out(values: Any, key: str) -> None:
+    *outer, last = key.split(".")
+    for name in outer:
+        values = values[name]
+    del values[last]
 
 
 def load_recipe(kind: str, name: str, config: type[Config]) -> Config:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from distill.asking import ask, fault_requests, read_asked, write_asked
 from distill.faults import with_faults, write_mutants
 from distill.lessons import FaultSource, Lesson
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
-from distill.teaching import left_out_of, lessons_of
+from distill.teaching import STUDENT, left_out_of, lessons_of
 from harness import load_benchmark, load_run, open_model
 
 RUNS = {FaultSource.STUDENT: "tries", FaultSource.MUTATION: "mutants", FaultSource.TEACHER: "asked"}
 MUTANTS, ASKED, ASKED_TEXTS = "mutants.jsonl", "asked.jsonl", "asked_texts.jsonl"
+_OTHER_SAMPLES = 10**10  # more than any round's seed
 
 
 class FaultStages:
@@ -40,6 +42,8 @@ class FaultStages:
     def _tried(self) -> dict[str, int]:
         faults = self._runs.config.faults
         decoding = self._runs.sampling(faults.n_samples, faults.temperature)
+        if self._runs.config.teacher.model == STUDENT:  # whose answers have that seed
+            decoding = replace(decoding, seed=decoding.seed + _OTHER_SAMPLES)
         return self._runs.evaluated(self._questions, RUNS[FaultSource.STUDENT], self._runs.student, decoding)
 
     def _mutated(self) -> dict[str, int]:

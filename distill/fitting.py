@@ -36,7 +36,7 @@ def fitted(model: Any, settings: TrainSettings, folder: Path | None) -> Iterator
     for parameter in model.parameters():  # and no buffers: positions of rotary embeddings want their float32
         parameter.data = parameter.data.to(getattr(torch, settings.dtype))
     learnable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    learner = model if settings.lora is None else _with_adapter(model, settings.lora, settings.seed)
+    learner = model if settings.lora is None else _with_adapter(model, settings.lora, settings.first_seed)
     with _checkpointed(model, settings.gradient_checkpointing):
         yield learner
     if settings.lora is not None:

@@ -18,6 +18,7 @@ from distill.config import dump
 from distill.faults import FaultsConfig
 from distill.feedback import FeedbackConfig
 from distill.fitting import see_that_peft_is_there
+from distill.idle import see_that_values_act
 from distill.keep import Decision, KeepRule, level_of_round
 from distill.lessons import FaultSource
 from distill.levels import LevelRule
@@ -30,6 +31,7 @@ from distill.training import TrainSettings
 from harness import Progress, UsageError
 
 CONFIG, STAGES, DECISION = "config.yaml", "stages.jsonl", "decision.json"
+MOST_ROUNDS, MOST_SEED = 999, 4_000_000  # seed x 1000 + round seeds a training, and transformers takes 32 bits
 
 
 class AttemptsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,7 +63,10 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     learnt instead. `weak_below` calls a tier weak whose interval lies wholly below that pass rate (0..1), instead of
     below the pass rate of all tasks. `max_new_tokens` bounds every completion (None: the protocol's number).
     `prompt_weight` is what a prompt's tokens count in the loss, beside 1 for an answer's. `save_as` is the type of a
-    new student's saved weights.
+    new student's saved weights. What is drawn and sampled, and a training whose `seed` is None, follows `seed` and the
+    round.
+
+    Values out of their range are refused, and those other than their default that cannot act beside the others.
     """
 
     student: str
@@ -84,6 +89,12 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not 1 <= self.rounds <= MOST_ROUNDS or not 0 <= self.seed <= MOST_SEED or self.batch_size < 1:
+            raise ValueError(f"rounds is 1 to {MOST_ROUNDS}, seed 0 to {MOST_SEED:,}, and batch_size at least 1")
+        if self.prompt_weight < 0 or not 0 <= (self.weak_below or 0) <= 1:
+            raise ValueError("prompt_weight is at least 0, and weak_below a pass rate from 0 to 1")
+        if self.max_new_tokens is not None and self.max_new_tokens < 1:
+            raise ValueError("max_new_tokens is at least 1")
         if self.save_as not in SAVED_TYPES:
             raise ValueError(f"save_as {self.save_as!r}: one of {', '.join(SAVED_TYPES)}")
         if self.logits and (self.faults.sources or self.teacher.model in (None, STUDENT)):
@@ -92,6 +103,12 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError("faults by the teacher need a model for a teacher that can be asked")
         if self.questions.created and not self.teacher.can_be_asked:
             raise ValueError("created questions need a model for a teacher that can be asked: name teacher.model")
+        if self.training.window is not None and self.faults.sources:
+            raise ValueError("training.window: random windows hold no pairs; leave it or faults.sources out")
+        again = self.teacher.model == STUDENT and FaultSource.STUDENT in self.faults.sources
+        if again and not self.teacher.temperature and not self.faults.temperature:
+            raise ValueError("a greedy student that teaches itself has no other answer: give faults.temperature")
+        see_that_values_act(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

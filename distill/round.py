@@ -197,8 +197,11 @@ class Round:
         lessons = list(read_lessons(self._folder / LESSONS))
         folder = find_checkpoint(self._student).folder
         loaded = load_weights(str(folder), self._student, dtype=config.training.dtype, device="auto", trust=False)
+        training = config.training
+        if training.seed is None:
+            training = msgspec.structs.replace(training, seed=self._seed)
         settings = StudySettings(
-            training=config.training,
+            training=training,
             pairs=config.pairs,
             prompt_weight=config.prompt_weight,
             logits=config.logits,

@@ -32,7 +32,7 @@ class StudySettings:
 def study(model: Any, tokenizer: Any, lessons: Sequence[Lesson], settings: StudySettings, folder: Path) -> TrainResult:
     """Train a model in place on lessons; killed and called again with the model as it was, it goes on in `folder`.
 
-    Without any faulty side this is, bit by bit, the training on right answers.
+    Without any faulty side this is, bit by bit, the training on right answers, unless these count alike (`by_row`).
     """
     examples = examples_of(tokenizer, lessons, settings.prompt_weight)
     everything = (Stage(name="lessons", examples=tuple(range(len(examples))), share=1.0, shuffled=True),)
@@ -40,7 +40,7 @@ def study(model: Any, tokenizer: Any, lessons: Sequence[Lesson], settings: Study
     if settings.logits is not None:
         objective = LogitObjective(teacher_of(settings.teacher, str(model.device)), settings.logits)
         return train(model, examples, everything, settings.training, pad, folder, objective)
-    if not any(isinstance(one, Pair) for one in examples):
+    if not settings.pairs.by_row and not any(isinstance(one, Pair) for one in examples):
         return train(model, examples, everything, settings.training, pad, folder)
     return train_on_pairs(model, examples, everything, settings.training, pad, folder, settings.pairs)
 

@@ -51,6 +51,10 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def __post_init__(self) -> None:
         if (self.model is None) == (self.samples is None):
             raise ValueError("a teacher is either a model or a file of samples")
+        if self.n_samples < 1 or self.temperature < 0:
+            raise ValueError("n_samples is at least 1, temperature at least 0")
+        if self.n_samples > 1 and not self.temperature:
+            raise ValueError("several greedy samples are all the same: give a temperature above 0")
         if self.mends and self.model in (None, STUDENT):
             raise ValueError(f"a teacher that mends programs is a model that can be asked, or {ORACLE}")
         if self.mending_lessons is not MendingLessons.ANSWER and not self.mends:

@@ -35,7 +35,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     A step takes `gradient_accumulation_steps` times `batch_size` examples, with the gradient of one batch of them all.
     A `warmup_steps` below 1 is a share of a stage's steps. `window` None takes one row an example; with a window, the
     rows of a stage are one stream, and an example is a random window of so many tokens of it. Rows of more than
-    `max_length` tokens are left out and counted, never cut.
+    `max_length` tokens are left out and counted, never cut. `seed` None is 0, and in a loop the round's own.
 
     `dtype` is the type of the weights and of what the optimizer keeps of them. `bf16` computes in bfloat16 whatever
     that type is, and `gradient_checkpointing` computes a layer's values again for its gradient instead of keeping them.
@@ -53,7 +53,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     max_grad_norm: float = 1.0
-    seed: int = 0
+    seed: int | None = None
     window: int | None = None
     max_length: int | None = None
     save_steps: int = 500
@@ -77,10 +77,23 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             )
         if (self.epochs is not None and self.epochs <= 0) or self.warmup_steps < 0:
             raise ValueError("epochs is above 0, and warmup_steps at least 0")
+        if self.lr_schedule == "paper" and self.warmup_steps:
+            raise ValueError("lr_schedule paper begins at its full rate: leave warmup_steps out")
+        if min(self.weight_decay, self.max_grad_norm) < 0:
+            raise ValueError("weight_decay and max_grad_norm are at least 0")
+        if not 0 <= (self.seed or 0) < 2**32:
+            raise ValueError(f"seed {self.seed}: at least 0 and below 2**32")
+        if not all(0 <= beta < 1 for beta in (self.adam_beta1, self.adam_beta2)):
+            raise ValueError("adam_beta1 and adam_beta2 are at least 0 and below 1")
         if any(length is not None and length < 2 for length in (self.window, self.max_length)):
             raise ValueError(f"window {self.window}, max_length {self.max_length}: at least 2 tokens")
         if self.window is not None and (self.epochs is not None or self.max_length is not None):
             raise ValueError("random windows are cut from rows of any length: give steps, and no max_length")
+
+    @property
+    def first_seed(self) -> int:
+        """The seed of the first stage, and of what else is drawn."""
+        return self.seed or 0
 
     @property
     def examples_per_step(self) -> int:

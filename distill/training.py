@@ -90,7 +90,7 @@ def train(
         for number, (stage, steps) in enumerate(zip(fitting, steps_of(fitting, total), strict=True)):
             if not steps:
                 continue
-            examples = _examples(rows, stage, settings, steps, settings.seed + number)
+            examples = _examples(rows, stage, settings, steps, settings.first_seed + number)
             tokens += sum(map(minimised.tokens_seen, examples))
             place = folder / f"stage-{number:02}" if folder else None
             for note in _train_stage(learner, examples, settings, steps, pad, place, minimised):
@@ -203,7 +203,7 @@ def _train_stage(
             adam_beta1=settings.adam_beta1,
             adam_beta2=settings.adam_beta2,
             max_grad_norm=settings.max_grad_norm,
-            seed=settings.seed,
+            seed=settings.first_seed,
             bf16=settings.bf16,
             train_sampling_strategy="sequential",  # the order is ours: `draws`
             remove_unused_columns=False,

@@ -43,18 +43,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def config(tasks: Path, **changes: object) -> LoopConfig:
-    plain = {
+    plain: dict[str, object] = {
         "student": "demo:student",
         "teacher": {"model": "demo:teacher"},
         "tasks": str(tasks),
-        "questions": {"source": "ladder", "count": 12, "feedback": "levels"},
-        "attempts": {"probes": 12, "n_samples": 2},
         "faults": {"sources": ["student", "mutation"], "mutants": 2},
         "training": {"steps": 4, "batch_size": 4, "learning_rate": 1e-4, "save_steps": 2},
         "weak_below": 0.6,
         "max_new_tokens": 160,
         **changes,
     }
+    if "questions" not in changes:
+        plain["questions"] = {"source": "ladder", "count": 12, "feedback": "levels"}
+        plain["attempts"] = {"probes": 12, "n_samples": 2}
     return msgspec.convert(plain, LoopConfig)
 
 
