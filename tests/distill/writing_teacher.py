@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness import Completion, GenerationSettings, ModelUnavailable, Prompt, StopReason, UsageError
+from distill.created import description_of
+from harness import (
+    CheckTests,
+    Completion,
+    GenerationSettings,
+    ModelUnavailable,
+    Prompt,
+    StopReason,
+    Task,
+    UsageError,
+    ladder_train,
+)
 
 
 def asking(name: str, sentence: str, calls: Sequence[str]) -> str:
@@ -78,3 +90,18 @@ THIRDS = told(
     "return math.fsum([x / 6, x / 6])",
     "return x / 3 + 1e-9",
 )
+
+
+def ladder_script(count: int) -> list[Told]:
+    """Return questions of the ladder as a teacher may write them, each with four right programs and a wrong one."""
+    return [_of_the_ladder(task) for task in ladder_train(seed=77, count=count, tiers=("easy", "medium"))]
+
+
+def _of_the_ladder(task: Task) -> Told:
+    assert isinstance(task.tests, CheckTests)
+    head = task.prompt.partition("\n")[0]
+    calls = [f"{task.entry_point}({call})" for call in re.findall(r"candidate\((.*)\) ==", task.tests.source)]
+    blocks = (f'{head}\n    """{description_of(task)}"""', "\n".join(calls))
+    right = f"```python\n{task.reference}```\n"
+    text = "".join(f"```python\n{block}\n```\n" for block in blocks)
+    return Told(text=text, programs=(right, right, answering(task.entry_point, "return x"), right, right))

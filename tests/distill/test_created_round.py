@@ -1,0 +1,159 @@
+"""Rounds of the loop on questions that a teacher writes: from seeds to a decision, and killed in any of its stages."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure and no reason to skip
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+
+import msgspec
+from click.testing import CliRunner
+
+from distill.command import distill
+from distill.created import read_created
+from distill.created_stages import CREATED, PROGRAMS, TEXTS
+from distill.created_text import Fate
+from distill.lessons import read_lessons
+from distill.levels import Level
+from distill.loop import CONFIG, Journal, LoopConfig, Machine
+from distill.questions import read_families
+from distill.round import Round
+from harness import NoProgress, load_benchmark, load_run
+from tests.distill.test_created import runs
+from tests.distill.writing_teacher import Told, WritingTeacher, ladder_script
+
+pytestmark = [pytest.mark.hf, pytest.mark.slow]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def config(tasks: Path) -> LoopConfig:
+    plain = {
+        "student": "demo:student",
+        "teacher": {"model": "demo:teacher"},
+        "tasks": str(tasks),
+        "questions": {"count": 8, "feedback": "levels", "created": {"per_seed": {"easy": 1}}},
+        "attempts": {"probes": 6, "n_samples": 1, "temperature": 0},
+        "training": {"steps": 2, "batch_size": 4, "learning_rate": 1e-4},
+        "weak_below": 0.6,
+        "max_new_tokens": 160,
+    }
+    return msgspec.convert(plain, LoopConfig)
+
+
+def test_a_round_on_questions_that_a_teacher_writes(
+    few_tasks: Path, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = WritingTeacher(ladder_script(6))
+    monkeypatch.setattr("distill.created_stages.open_model", lambda name: teacher)
+    folder = tmp_path / "rounds" / "01"
+    machine = Machine(workers=2, progress=NoProgress, say=lambda text: None)
+    decision = Round(config(few_tasks), folder, 1, "demo:student", machine).play(measured)
+    stages = {name: stage.counts for name, stage in Journal(folder).done().items()}
+    assert list(stages) == [
+        *("probes", "attempts", "levels", "created", "programs", "agreement", "questions"),
+        *("answers", "lessons", "train", "candidate"),
+    ]
+    assert stages["created"] == {"teacher_calls": 6, "tokens": 60, "written": 6}
+    assert stages["programs"] == {"teacher_calls": 30, "tokens": 300}
+    assert stages["agreement"] == {"programs": 30, "accepted": 6}
+
+    # Every question has its seed's tier and kind, the level of its seed, and is what answers are judged by.
+    records = read_created(folder / CREATED)
+    probes, questions = (load_benchmark(str(folder / name)).tasks for name in ("probes.jsonl", "questions.jsonl"))
+    assert [task.prompt for task in questions] == [record.prompt for record in records]
+    assert {record.agreement for record in records} == {0.8}
+    tiers, families = {task.task_id: task.tier for task in probes}, read_families(folder / "probes.jsonl")
+    for record, task in zip(records, questions, strict=True):
+        assert (task.tier, task.split) == (tiers[record.seed], "train")
+        assert read_families(folder / "questions.jsonl")[task.task_id] == families[record.seed]
+    easy = {record.task_id for record in records if record.level is Level.EASY}
+    assert {prompt.task_id for prompt in teacher.asked if "rarer than" in prompt.text} == easy
+    assert {one.task_id for one in load_run(folder / "answers").verdicts()} == {record.task_id for record in records}
+
+    lessons = list(read_lessons(folder / "lessons.jsonl"))
+    passed = {one.task_id for one in load_run(folder / "answers").verdicts() if one.passed}
+    assert passed
+    assert {lesson.task_id for lesson in lessons} <= passed
+    assert (folder / "checkpoint" / "distill.json").is_file()
+    assert decision.student == (str(folder / "checkpoint") if decision.kept else "demo:student")
+    (tmp_path / CONFIG).touch()
+    shown = CliRunner().invoke(distill, ["status", str(tmp_path)]).output
+    assert "30 teacher calls, 300 tokens" in shown
+    assert "30 programs, 6 accepted" in shown
+
+
+def test_a_teacher_that_writes_no_question_changes_nothing(
+    few_tasks: Path, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = WritingTeacher([Told(text="I would ask for a sum."), Told(text=None)])
+    monkeypatch.setattr("distill.created_stages.open_model", lambda name: teacher)
+    folder = runs(tmp_path / "01", few_tasks, 4).folder
+    for name in ("probes", "attempts", "levels"):
+        Journal(folder).once(name, dict)
+    machine = Machine(workers=2, progress=NoProgress, say=lambda text: None)
+    decision = Round(config(few_tasks), folder, 1, "demo:student", machine).play(measured)
+    assert (decision.kept, decision.student, decision.run) == (False, "demo:student", str(measured))
+    assert "no question" in decision.reason
+    assert {record.fate for record in read_created(folder / CREATED)} == {Fate.NO_FUNCTION}
+    assert "answers" not in Journal(folder).done()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import msgspec
+import distill.asking, distill.created_stages as created
+from distill.loop import Journal, LoopConfig, Machine
+from distill.round_runs import RoundRuns
+from harness import NoProgress
+from tests.distill.writing_teacher import WritingTeacher, ladder_script
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Mortal(WritingTeacher):
+    def generate(self, prompts, settings):
+        for prompt in prompts:
+            if (prompt.task_id, prompt.sample_index) == (f"Created/1001-{sys.argv[1]}", int(sys.argv[2])):
+                die()
+        yield from super().generate(prompts, settings)
+
+distill.asking.BATCH = 3
+created.open_model = lambda name: Mortal(ladder_script(8))
+if sys.argv[1].isidentifier():
+    setattr(created, sys.argv[1], die)
+config, folder = msgspec.json.decode(sys.argv[3], type=LoopConfig), Path(sys.argv[4])
+machine = Machine(progress=NoProgress, say=lambda text: None)
+runs = RoundRuns(config=config, folder=folder, student="demo:student", seed=1001, machine=machine)
+stages, journal = created.CreatedStages(runs, config.questions.created), Journal(folder)
+for name, work in (("created", stages.write), ("programs", stages.solve), ("agreement", stages.agree)):
+    journal.once(name, work)
+"""
+DEADLY = (("5", "0"), ("4", "3"), ("agreement_of", "0"), ("write_created", "0"))
+
+
+def test_killed_in_any_stage_the_questions_are_the_same(few_tasks: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name / "01" for name in ("killed", "whole")]
+    wanted = config(few_tasks)
+    for folder in folders:
+        runs(folder, few_tasks, 8)
+    deaths = 0
+    for words in (*DEADLY, ("never", "0")):
+        for folder in folders if words[0] == "never" else folders[:1]:
+            command = [sys.executable, "-c", KILLED, *words, msgspec.json.encode(wanted).decode(), str(folder)]
+            ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+            assert ran.returncode == (0 if words[0] == "never" else -signal.SIGKILL), (words, ran.stderr[-2000:])
+            deaths += ran.returncode != 0
+    assert deaths == len(DEADLY)
+    for name in (TEXTS, PROGRAMS, CREATED):
+        assert len({(folder / name).read_bytes() for folder in folders}) == 1, name
+    assert len(read_created(folders[0] / CREATED)) == 8
+    assert len({str([one.counts for one in Journal(folder).done().values()]) for folder in folders}) == 1
