@@ -6,6 +6,7 @@ is no rating.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def rate_into(out: Path, benchmark: Benchmark, teacher: str, n_samples: int, set
     count = len(known)
     if prompts:
         model = open_model(teacher)
-        with out.open("ab") as lines:
+        with out.open("a", encoding="ascii") as lines:  # a text may hold half a surrogate pair, which UTF-8 does not
             for prompt, completion in zip(prompts, model.generate(prompts, settings), strict=True):
                 rating = read_rating(completion.text)
                 if rating is None:
@@ -66,7 +67,7 @@ def rate_into(out: Path, benchmark: Benchmark, teacher: str, n_samples: int, set
                     teacher=teacher,
                     text=completion.text,
                 )
-                lines.write(msgspec.json.encode(line) + b"\n")
+                lines.write(json.dumps(msgspec.to_builtins(line)) + "\n")
                 lines.flush()
                 rated.add(prompt.task_id)
                 count += 1
@@ -89,8 +90,8 @@ def _known(out: Path, benchmark: Benchmark, teacher: str) -> set[tuple[str, int]
     known = set()
     for number, text in enumerate(whole.splitlines(), 1):
         try:
-            line = msgspec.json.decode(text, type=_Line)
-        except msgspec.DecodeError as error:
+            line = msgspec.convert(json.loads(text), _Line)
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{out}:{number} is not a line of this command: name another --out") from error
         if (line.benchmark, line.teacher) != (benchmark.name, teacher):
             raise UsageError(f"{out} has ratings of {line.benchmark} by {line.teacher}: name another --out")

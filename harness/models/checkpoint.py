@@ -19,7 +19,10 @@ INSTALL = "pip install 'code-harness[hf]'"
 # What a checkpoint is made of. A folder holds more (optimizer state, read-me files, other frameworks' weights), and
 # none of that may change the digest.
 _PARTS = frozenset({".bin", ".jinja", ".json", ".model", ".py", ".safetensors", ".tiktoken", ".txt"})
-_LEFT_BY_TRAINING = frozenset({"optimizer.bin", "scheduler.bin", "trainer_state.json", "training_args.bin"})
+_LEFT_BY_TRAINING = frozenset(
+    {"optimizer.bin", "scheduler.bin", "trainer_state.json", "training_args.bin"}
+    | {"distill.json", "training.json"}  # `harness distill` tells in them where a model comes from, times included
+)
 _TOKENIZER_NAMES = frozenset({"tokenizer.json", "vocab.json", "vocab.txt"})
 _TOKENIZER_SUFFIXES = frozenset({".model", ".tiktoken"})
 _DEMO = Path(__file__).with_name("demo")

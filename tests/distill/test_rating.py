@@ -53,7 +53,7 @@ def test_the_teacher_sees_the_task_and_not_its_solution() -> None:
 
 
 class Teacher:
-    """Stands in for a model at its seam: the longer the task, the harder."""
+    """Stands in for a model at its seam, one that writes no Unicode: the longer the task, the harder."""
 
     name, digest = "teacher", "d"
 
@@ -65,7 +65,7 @@ class Teacher:
         for prompt in prompts:
             self.asked.append(prompt)
             silent = self.silent_after is not None and len(self.asked) > self.silent_after
-            text = "I cannot say." if silent else f"Hm.\nDifficulty: {min(10, len(prompt.text) / 200):.3f}"
+            text = "I cannot say." if silent else f"Hm \ud800.\nDifficulty: {min(10, len(prompt.text) / 200):.3f}"
             yield Completion(text=text, stop_reason=StopReason.STOP)
 
 

@@ -343,7 +343,8 @@ def test_a_prompt_that_fills_the_context_is_refused_by_name_before_any_work(drea
 def test_the_digest_is_of_the_content(dreamer: LocalModel, dreamer_folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere"
     shutil.copytree(dreamer_folder, copy)
-    for name in ("README.md", "optimizer.pt", "training_args.bin", "pytorch_model.bin", "trainer_state.json"):
+    left = ("optimizer.pt", "training_args.bin", "trainer_state.json", "distill.json", "training.json")
+    for name in ("README.md", "pytorch_model.bin", *left):
         (copy / name).write_text("not read for generating")
     assert checkpoint.digest_of(copy) == dreamer.digest
     weights = bytearray((copy / "model.safetensors").read_bytes())
