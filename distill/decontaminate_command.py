@@ -46,12 +46,17 @@ def decontaminate(
     from distill.decontaminate import LeakRules
     from distill.decontaminate import decontaminate as check
     from distill.texts import read_texts
-    from harness import progress_for
+    from harness import MeasurementInvalid, progress_for
 
     read = read_texts(file)
     names = tuple(name.strip() for name in tasks.split(",") if name.strip())
     cores = workers or len(os.sched_getaffinity(0))
     found = check(read.texts, names, LeakRules(run=run), sandbox, cores, progress_for())
+    if out and found.machine_failures:
+        raise MeasurementInvalid(
+            f"{len(found.machine_failures)} comparisons failed because of the machine and not of the texts: {out} is not "
+            "written. Run the same command again"
+        )
     if out:
         left_out = set(found.left_out)
         kept = zip(read.texts, read.lines, strict=True)

@@ -24,7 +24,7 @@ from distill.loop import LoopConfig, Machine
 from distill.round_runs import RoundRuns
 from distill.shapes import functions_of
 from distill.texts import TrainingText, programs_in, read_texts, text_of_lesson
-from harness import Candidate, NoProgress, Outcome, UsageError, load_benchmark
+from harness import Candidate, MeasurementInvalid, NoProgress, Outcome, UsageError, load_benchmark
 from harness.probes import MAX_DEATHS, Prober, Target
 from harness.solvers import bits_of
 
@@ -330,7 +330,7 @@ def test_a_machine_that_fails_makes_nothing_clean() -> None:
 
 @pytest.mark.parametrize("lost", ["__asked__", "digit_gap ="], ids=["when it is asked", "when it is judged"])
 def test_what_the_machine_could_not_find_out_is_told_from_what_a_text_hides(
-    tasks: str, monkeypatch: pytest.MonkeyPatch, lost: str
+    tasks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     right = saying('["v",6]', '["v",0]', '["v",9]', '["v",true]', '["v",true]')
     cells = FakeSandbox(lambda program: Script(lost=True) if lost in program.source else right)
@@ -339,6 +339,12 @@ def test_what_the_machine_could_not_find_out_is_told_from_what_a_text_hides(
     assert {(one.name, one.task_id) for one in report.machine_failures} >= {("one", "Own/1")}
     assert report.machine_failures == report.unanswered
     assert (report.left_out, report.leaking) == (("one",), frozenset())
+
+    (tmp_path / "in.jsonl").write_text(json.dumps({"text": REWRITTEN}) + "\n")
+    ran = run(tmp_path / "in.jsonl", "--tasks", tasks, "--out", tmp_path / "out.jsonl")
+    assert isinstance(ran.exception, MeasurementInvalid)
+    assert not (tmp_path / "out.jsonl").exists()  # it would lack what may be clean
+    assert run(tmp_path / "in.jsonl", "--tasks", tasks).exit_code == 3
 
 
 def test_a_text_that_ends_every_process_hides_and_is_no_failure_of_the_machine(
@@ -443,6 +449,16 @@ def test_the_command_writes_clean_lines_as_they_stand(file: Path, tasks: str, tm
     assert written["benchmarks"][0]["digest"] == load_benchmark(tasks).digest
     again = run(clean, "--tasks", tasks, "--no-run")
     assert (again.exit_code, "0 of 2 texts to leave out" in again.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_text_that_is_no_unicode_is_told_like_any_other(options: tuple[str, ...], tasks: str, tmp_path: Path) -> None:
+    rows = [{"text": f"\ud800 {DESCRIPTION} \ud800", "id": "\udfff"}, {"text": "\ud800", "id": "b"}]
+    (tmp_path / "odd.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ran = run(tmp_path / "odd.jsonl", "--tasks", tasks, "--no-run", "--out", tmp_path / "clean.jsonl", *options)
+    assert ran.exit_code == 0, ran.output
+    assert "\\udfff" in ran.stdout
+    assert (tmp_path / "clean.jsonl").read_text() == json.dumps(rows[1]) + "\n"
 
 
 # Real data
