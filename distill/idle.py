@@ -34,6 +34,8 @@ def _conditions(config: LoopConfig) -> Iterator[tuple[str, bool, str]]:
     by_feedback = f"questions.feedback is {feedback}"
     by_tier = feedback in (QuestionsBy.WEAK_TIERS, QuestionsBy.RANDOM_TIER)
     yield "attempts questions.weights questions.widen", feedback.needs_probes, by_feedback
+    there = config.questions.created is None
+    yield "questions.weights questions.widen", there, "questions.created has per_seed in their place"
     scorer = config.attempts.views.scorer is not None
     yield "attempts.views.max_new_tokens attempts.views.batch_size", scorer, "attempts.views names no scorer"
     yield "questions.replay", by_tier, by_feedback

@@ -16,7 +16,6 @@ from distill.seeds import LevelWeights, SeedQuestion, Wanted, dealt, random_tier
 from distill.seeds import QuestionsBy as QuestionsBy
 from harness import CheckTests, Leak, Task, UsageError, find_leaks, ladder_families, ladder_rungs, load_benchmark
 
-_WIDEN = 1 / 6
 _SEEDS = 100  # more than a plan has parts
 _PROBES = 80  # the first part of the probes: no plan of questions has so many
 
@@ -40,7 +39,7 @@ class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     feedback: QuestionsBy = QuestionsBy.WEAK_TIERS
     replay: float = 0.25
     weights: LevelWeights = LevelWeights()
-    widen: float = _WIDEN
+    widen: float = 1 / 6
     fail_on_leak: bool = False
     created: CreatedConfig | None = None
 
@@ -48,9 +47,7 @@ class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         if self.count < 1 or not 0 <= self.replay < 1 or not 0 <= self.widen <= 1:
             raise ValueError("count is at least 1, replay a share below 1, and widen a share")
         if self.created and self.feedback is not QuestionsBy.LEVELS:
-            raise ValueError("questions are created by the levels of seeds: created needs feedback: levels")
-        if self.created and (self.weights != LevelWeights() or self.widen != _WIDEN):
-            raise ValueError("weights and widen choose among questions that are there: give created.per_seed instead")
+            raise ValueError("questions are created by the levels of seeds: give questions.feedback: levels")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

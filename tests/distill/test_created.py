@@ -151,8 +151,14 @@ def loop(tasks: Path, **changes: object) -> LoopConfig:
             for by in ("none", "same-tiers", "weak-tiers")
         ],
         ({"questions": {"created": {}}}, "feedback: levels"),
-        ({"questions": {"created": {}, "feedback": "levels", "widen": 0}}, "give created.per_seed"),
-        ({"questions": {"created": {}, "feedback": "levels", "weights": {"easy": 1}}}, "give created.per_seed"),
+        (
+            {"questions": {"created": {}, "feedback": "levels", "widen": 0}},
+            "would change nothing: questions.created has per_seed",
+        ),
+        (
+            {"questions": {"created": {}, "feedback": "levels", "weights": {"easy": 1}}},
+            "would change nothing: questions.created has per_seed",
+        ),
         ({"questions": {"created": {"n_samples": 1}, "feedback": "levels"}}, "n_samples is at least 2"),
         ({"questions": {"created": {"temperature": 0}, "feedback": "levels"}}, "temperature above 0"),
         ({"questions": {"created": {"agreement": 1.1}, "feedback": "levels"}}, "agreement is a share"),

@@ -79,7 +79,7 @@ SQUARES = told(
     "return x * (x + 1) * (2 * x + 1) // 6 if x > 0 else 0",
     "return x * x",  # the wrong minority
     "total = 0\n    for n in range(x + 1):\n        total += n ** 2\n    return total",
-    " I would add them up.",
+    " I would add them up. \ud800\x00",
 )
 THIRDS = told(
     "third_part",
