@@ -54,7 +54,7 @@ def decontaminate(
     found = check(read.texts, names, LeakRules(run=run), sandbox, cores, progress_for())
     if out and found.machine_failures:
         raise MeasurementInvalid(
-            f"{len(found.machine_failures)} comparisons failed because of the machine and not of the texts: {out} is not "
+            f"{len(found.machine_failures)} comparisons failed because the machine did, not the texts: {out} is not "
             "written. Run the same command again"
         )
     if out:
