@@ -1,12 +1,13 @@
 """Dual execution agreement: what a question's tests are, from programs that were written for it independently.
 
-After CodeT (arXiv 2207.10397), section 3: programs and tests are believed that agree with each other. CodeT's tests are
-asserted by a model, inputs with outputs; ours are inputs alone, and the outputs are those of the programs. So programs
-are grouped that give the same on every input, and a group of n programs that give values on m inputs has the score
+After CodeT (arXiv 2207.10397): programs and tests are believed that agree with each other. CodeT's tests are asserted
+by a model, inputs with outputs; ours are inputs alone, and the outputs are those of the programs. So programs are
+grouped that give the same on every input, and a group of n programs that give values on m inputs has the score
 
     n * m
 
-which is CodeT's product of the number of programs and the number of tests that they pass.
+which is CodeT's product of the number of programs and the number of tests that they pass. A program that was written
+twice counts twice.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ class CreatedStages:
         """Ask for questions; return what was counted, and how many that were read are dropped for which reason."""
         wishes = self._wishes()
         counts = self._ask([wish.request() for wish in wishes], TEXTS)
-        return counts | _fates([one.record for one in self._proposals(wishes)], "written")
+        read = [one.record for one in self._proposals(wishes) if one.record.fate is not Fate.UNANSWERED]
+        return counts | _fates(read, "written")
 
     def solve(self) -> dict[str, int]:
         """Ask for programs for the questions that are left."""

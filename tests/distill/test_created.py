@@ -190,7 +190,7 @@ def copied(task: Task) -> Told:
     return told("another", " ".join(description_of(task).split()), "return x")
 
 
-def runs(folder: Path, tasks: Path, wanted: int, **created: object) -> RoundRuns:
+def runs(folder: Path, tasks: Path, wanted: int, limit: float | None = None, **created: object) -> RoundRuns:
     """Return a round whose student has tried its probes and solved none."""
     folder.mkdir(parents=True)
     write_tasks(SEEDS[:wanted], folder / PROBES, {SEEDS[0].task_id: "sums"})
@@ -198,7 +198,10 @@ def runs(folder: Path, tasks: Path, wanted: int, **created: object) -> RoundRuns
     write_levels(levels(0, 0, wanted)[:wanted], folder / "levels" / LEVELS)
     questions = {"count": 40, "feedback": "levels", "created": created}
     machine = Machine(workers=2, progress=NoProgress, say=lambda text: None)
-    return RoundRuns(config=loop(tasks, questions=questions), folder=folder, student="s", seed=1001, machine=machine)
+    teacher = {"model": "demo:teacher", "time_limit_seconds": limit}
+    return RoundRuns(
+        config=loop(tasks, questions=questions, teacher=teacher), folder=folder, student="s", seed=1001, machine=machine
+    )
 
 
 def created(wanted: RoundRuns, teacher: WritingTeacher, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, int]]:
@@ -344,6 +347,21 @@ def test_a_teacher_that_fails_is_asked_for_the_rest_later(
     (later.folder.parent / "00").mkdir()
     (later.folder.parent / "00" / "questions.jsonl").touch()  # a round that found no question
     assert created(later, WritingTeacher(script), monkeypatch)["created"]["dropped_near_seed"] == 2
+
+
+def test_what_a_slow_teacher_leaves_out_is_dropped_for_no_other_reason(
+    few_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = runs(tmp_path / "01", few_tasks, 3, limit=60.0)
+    counts = created(wanted, WritingTeacher([SQUARES, Told(text="prose"), THIRDS], in_time=2), monkeypatch)
+    assert counts == {
+        "created": {"teacher_calls": 2, "tokens": 20, "unanswered": 1, "written": 1, "dropped_no_function": 1},
+        "programs": {"teacher_calls": 0, "tokens": 0, "unanswered": 5},
+        "agreement": {"programs": 0, "accepted": 0, "dropped_no_agreement": 1},
+    }
+    records = read_created(wanted.folder / CREATED)
+    assert [record.fate for record in records] == [Fate.NO_AGREEMENT, Fate.NO_FUNCTION, Fate.UNANSWERED]
+    assert [record.groups for record in records] == [()] * 3
 
 
 def test_without_anything_to_ask_nothing_is_asked(

@@ -46,12 +46,15 @@ def told(name: str, sentence: str, *bodies: str, calls: Sequence[str] = ("0", "1
 
 
 class WritingTeacher:
-    """Writes what it is told to for the questions in their order; fails when it has been asked often enough."""
+    """Writes what it is told to for the questions in their order.
+
+    Fails when it has been asked `fails_after` times, and has no time for more than `in_time`.
+    """
 
     name, digest = "writing", "w" * 64
 
-    def __init__(self, script: Sequence[Told], fails_after: int = 10_000) -> None:
-        self._script, self._fails_after = script, fails_after
+    def __init__(self, script: Sequence[Told], fails_after: int = 10_000, in_time: int = 10_000) -> None:
+        self._script, self._fails_after, self._in_time = script, fails_after, in_time
         self.asked: list[Prompt] = []
 
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
@@ -63,7 +66,8 @@ class WritingTeacher:
             if len(self.asked) == self._fails_after:
                 raise ModelUnavailable("gone")
             self.asked.append(prompt)
-            yield Completion(text=str(self._text(prompt)), stop_reason=StopReason.STOP, completion_tokens=10)
+            why = StopReason.STOP if len(self.asked) <= self._in_time else StopReason.TIME
+            yield Completion(text=str(self._text(prompt)), stop_reason=why, completion_tokens=10)
 
     def _text(self, prompt: Prompt) -> str | None:
         one = self._script[int(prompt.task_id.rpartition("-")[2]) % len(self._script)]
