@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +20,8 @@ from harness import CheckTests, Leak, Task, UsageError, find_leaks, ladder_famil
 
 _SEEDS = 100  # more than a plan has parts
 _PROBES = 80  # the first part of the probes: no plan of questions has so many
+_GZIP = b"\x1f\x8b"
+_PROBED = 0.5  # the share of a file's questions that probes may take
 
 
 class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +59,7 @@ class Chosen:
     """The questions of a round, and the leaks for which others were left out.
 
     `families` has the kind of each question where kinds matter. `known` counts those that were left out because they
-    are among the texts to keep away from. `plan` is what was asked for.
+    are among the texts to keep away from. `plan` is what was asked for, and `found` how many there are for each part.
     """
 
     tasks: tuple[Task, ...]
@@ -63,12 +67,37 @@ class Chosen:
     families: Mapping[str, str] = field(default_factory=dict)
     known: int = 0
     plan: tuple[Wanted, ...] = ()
+    found: tuple[int, ...] = ()
+
+    @property
+    def missing(self) -> int:
+        """How many questions fewer there are than were asked for."""
+        return sum(part.count for part in self.plan) - sum(self.found)
+
+    def shortfall(self) -> str:
+        """Say which parts of the plan fell short."""
+        short = [(part, found) for part, found in zip(self.plan, self.found, strict=True) if found < part.count]
+        return ", ".join(f"{' '.join((part.tier, *part.families))}: {found} of {part.count}" for part, found in short)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draw:
+    """How to draw from a file: `label` seeds it, and `share` bounds what is taken of a tier's questions.
+
+    Those in `avoid` are not there; those in `later` are drawn where nothing else is left.
+    """
+
+    label: str
+    avoid: Container[str]
+    later: Container[str] = ()
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Supplied:
     task: Task
     family: str
+    part: int
 
 
 def choose(
@@ -79,13 +108,19 @@ def choose(
     seed: int,
     seeds: Sequence[SeedQuestion] = (),
     avoid: Container[str] = (),
+    asked: Container[str] = (),
 ) -> Chosen:
     """Return the questions of a round; none that gives a test away, and none whose prompt is in `avoid`.
 
+    A question of a file whose prompt is in `asked` is asked again where the file has no other for its part of the plan.
     Raises UsageError when a file has none for a tier that is asked for, LeakageError when a question is a test by its
     id.
     """
-    return _supplied(config, _plan(config, weak, other, seed, seeds), tests, seed, avoid)
+    plan = _plan(config, weak, other, seed, seeds)
+    if config.source == "ladder":
+        return _chosen(config, plan, _from_ladder(plan, seed), tests, avoid)
+    draw = _Draw(label=str(seed), avoid=avoid, later=asked)
+    return _chosen(config, plan, _from_file(config.source, plan, draw), tests, avoid)
 
 
 def choose_probes(
@@ -98,11 +133,14 @@ def choose_probes(
 ) -> Chosen:
     """Return questions for the student to try, each tier having its share; they are never the round's questions.
 
-    `avoid` has the prompts of what the student was trained on: a probe of those would say that it copes. Raises as
-    `choose` does.
+    `avoid` has the prompts of what the student was trained on: a probe of those would say that it copes. Of a file,
+    probes take at most half of what is left in a tier: the others are to be asked. Raises as `choose` does.
     """
     wanted = [Wanted(tier=tier, count=number) for tier, number in dealt(count, tiers).items()]
-    return _supplied(config, wanted, tests, seed, avoid, _PROBES)
+    if config.source == "ladder":
+        return _chosen(config, wanted, _from_ladder(wanted, seed, _PROBES), tests, avoid)
+    draw = _Draw(label=f"{seed} probes", avoid=avoid, share=_PROBED)
+    return _chosen(config, wanted, _from_file(config.source, wanted, draw), tests, avoid)
 
 
 def _plan(
@@ -128,26 +166,29 @@ def _kinds(source: str, tiers: Sequence[str]) -> set[tuple[str, str]]:
     """Return the tiers and families of all questions that there are."""
     if source == "ladder":
         return {(tier, family) for tier in tiers for family in ladder_families(tier)}
+    tasks = load_benchmark(source).tasks
     families = read_families(Path(source))
-    return {(task.tier or "", families.get(task.task_id, "")) for task in load_benchmark(source).tasks}
+    return {(task.tier or "", families.get(task.task_id, "")) for task in tasks}
 
 
-def _supplied(
+def _chosen(
     config: QuestionsConfig,
     plan: Sequence[Wanted],
+    supplied: Sequence[_Supplied],
     tests: Sequence[Task],
-    seed: int,
     avoid: Container[str],
-    first: int = 0,
 ) -> Chosen:
-    if config.source == "ladder":
-        supplied = _from_ladder(plan, seed, first)
-    else:
-        supplied = _from_file(config.source, plan, f"{seed} probes" if first else str(seed), avoid)
     see_that_none_is_a_test([one.task for one in supplied], tests, config.source)
     new = [one for one in supplied if one.task.prompt not in avoid]
     chosen = without_leaks([one.task for one in new], {one.task.task_id: one.family for one in new}, tests)
-    return replace(chosen, known=len(supplied) - len(new), plan=tuple(plan))
+    parts = {one.task.task_id: one.part for one in new}
+    found = Counter(parts[task.task_id] for task in chosen.tasks)
+    return replace(
+        chosen,
+        known=len(supplied) - len(new),
+        plan=tuple(plan),
+        found=tuple(found[place] for place in range(len(plan))),
+    )
 
 
 def see_that_none_is_a_test(tasks: Sequence[Task], tests: Sequence[Task], source: str) -> None:
@@ -175,39 +216,48 @@ def without_leaks(tasks: Sequence[Task], families: Mapping[str, str], tests: Seq
     )
 
 
-def _from_ladder(plan: Sequence[Wanted], seed: int, first: int) -> list[_Supplied]:
+def _from_ladder(plan: Sequence[Wanted], seed: int, first: int = 0) -> list[_Supplied]:
     # A seed of its own for each part, since task ids are made of seed and number.
     return [
-        _Supplied(task=rung.to_task("train"), family=rung.family)
-        for place, part in enumerate(plan, first)
+        _Supplied(task=rung.to_task("train"), family=rung.family, part=place)
+        for place, part in enumerate(plan)
         for rung in ladder_rungs(
-            seed=seed * _SEEDS + place, count=part.count, tiers=(part.tier,), families=part.families or None
+            seed=seed * _SEEDS + first + place, count=part.count, tiers=(part.tier,), families=part.families or None
         )
     ]
 
 
-def _from_file(path: str, plan: Sequence[Wanted], seed: str, avoid: Container[str]) -> list[_Supplied]:
-    import random
-
-    families = read_families(Path(path))
-    by_tier: dict[str, list[_Supplied]] = {}
+def _from_file(path: str, plan: Sequence[Wanted], draw: _Draw) -> list[_Supplied]:
+    by_tier: dict[str, list[Task]] = {}
     for task in load_benchmark(path).tasks:
-        by_tier.setdefault(task.tier or "", []).append(_Supplied(task=task, family=families.get(task.task_id, "")))
+        by_tier.setdefault(task.tier or "", []).append(task)
+    families = read_families(Path(path))
     chosen: dict[str, _Supplied] = {}
-    for part in plan:
+    for place, part in enumerate(plan):
         if part.count and part.tier not in by_tier:
             raise UsageError(f"{path} has no questions of the tier {part.tier}: it has {', '.join(sorted(by_tier))}")
         there = [
-            one
-            for one in by_tier.get(part.tier, [])
-            if (not part.families or one.family in part.families)
-            and one.task.task_id not in chosen
-            and one.task.prompt not in avoid
+            task
+            for task in by_tier.get(part.tier, [])
+            if (not part.families or families.get(task.task_id) in part.families)
+            and task.task_id not in chosen
+            and task.prompt not in draw.avoid
         ]
-        label = " ".join((seed, part.tier, *part.families))
-        drawn = random.Random(label).sample(there, min(part.count, len(there)))
-        chosen |= {one.task.task_id: one for one in drawn}
+        for task in _drawn(there, part, draw):
+            chosen[task.task_id] = _Supplied(task=task, family=families.get(task.task_id, ""), part=place)
     return list(chosen.values())
+
+
+def _drawn(there: Sequence[Task], part: Wanted, draw: _Draw) -> list[Task]:
+    """Draw a part's questions, first from those that nobody was asked."""
+    import random
+
+    chance = random.Random(" ".join((draw.label, part.tier, *part.families)))
+    new = [task for task in there if task.prompt not in draw.later]
+    old = [task for task in there if task.prompt in draw.later]
+    most = min(part.count, int(len(there) * draw.share))
+    drawn = chance.sample(new, min(most, len(new)))
+    return drawn + chance.sample(old, min(most - len(drawn), len(old)))
 
 
 def write_tasks(tasks: Iterable[Task], path: Path, families: Mapping[str, str] | None = None) -> None:
@@ -238,10 +288,8 @@ def write_tasks(tasks: Iterable[Task], path: Path, families: Mapping[str, str] |
 
 def read_families(path: Path) -> dict[str, str]:
     """Return the kind of each task of a file whose line names one; the harness has read that file before."""
-    families = {}
-    with path.open("rb") as lines:
-        for line in lines:
-            row = json.loads(line) if line.strip() else {}
-            if isinstance(row.get("family"), str) and row["family"]:
-                families[str(row.get("task_id"))] = row["family"]
-    return families
+    content = path.read_bytes()
+    if content.startswith(_GZIP):
+        content = gzip.decompress(content)
+    rows = (json.loads(line) for line in content.splitlines() if line.strip())
+    return {row["task_id"]: row["family"] for row in rows if isinstance(row.get("family"), str) and row["family"]}

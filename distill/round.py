@@ -21,7 +21,7 @@ from distill.lessons import FaultSource, read_lessons
 from distill.levels import LEVELS, Level, find_levels, read_levels
 from distill.loop import Journal, LoopConfig, Machine
 from distill.mending import mended
-from distill.questions import choose, choose_probes, read_families, write_tasks
+from distill.questions import Chosen, choose, choose_probes, read_families, write_tasks
 from distill.round_runs import ANSWERS, PROBES, QUESTIONS, RoundRuns
 from distill.scratch import save
 from distill.seeds import SeedQuestion, seeds_of
@@ -61,7 +61,8 @@ class Round:
         """Go through the stages that are not done yet; `measured` is the student's run, where there is one already.
 
         `alpha` is the level at which this round tests its gain (None: the whole of `keep.alpha`). The rounds of a loop
-        draw different questions. Without any lesson nothing is trained, and the decision says so.
+        draw different questions, as far as a file has them. Without any question or lesson nothing is trained, and the
+        decision says so.
         """
         if measured is None:
             measured = self._folder / "student"
@@ -73,6 +74,9 @@ class Round:
         self._machine.say(f"round {self._number}: weak by their tune half: {', '.join(weak)}")
         if self._config.questions.feedback.needs_probes:
             self._once("probes", lambda: self._probed([tier.tier for tier in before.report.tiers]))
+            if not self._journal.done()["probes"].counts["probes"]:
+                reason = "no question is left that the student was not trained on, so nothing was trained"
+                return self._unchanged(reason, measured, weak)
             self._once("attempts", self._attempted)
             self._once("levels", self._levelled)
         if created := self._config.questions.created:
@@ -133,11 +137,21 @@ class Round:
 
     def _probed(self, tiers: list[str]) -> dict[str, int]:
         """Choose what the student has not met: neither now nor in the rounds before."""
-        met = {prompt for path in self._runs.earlier(QUESTIONS) for prompt in _prompts_in(path)}
         tests = load_benchmark(self._config.tasks).tasks
-        chosen = choose_probes(self._config.questions, self._config.attempts.probes, tiers, tests, self._seed, met)
+        probes = self._config.attempts.probes
+        chosen = choose_probes(self._config.questions, probes, tiers, tests, self._seed, self._asked_before())
         write_tasks(chosen.tasks, self._folder / PROBES, chosen.families)
-        return {"probes": len(chosen.tasks), "left_out_as_trained": chosen.known}
+        return {"probes": len(chosen.tasks), "left_out_as_trained": chosen.known} | self._missing(chosen)
+
+    def _asked_before(self) -> set[str]:
+        """Return the prompts of the questions of the rounds before."""
+        return {prompt for path in self._runs.earlier(QUESTIONS) for prompt in _prompts_in(path)}
+
+    def _missing(self, chosen: Chosen) -> dict[str, int]:
+        """Count, and say, how many questions fewer there are than the plan asks for."""
+        if chosen.missing:
+            self._machine.say(f"round {self._number}: {chosen.missing} fewer than planned ({chosen.shortfall()})")
+        return {"short_of_plan": chosen.missing}
 
     def _attempted(self) -> dict[str, int]:
         attempts = self._config.attempts
@@ -163,14 +177,16 @@ class Round:
             chosen = chosen_from(self._folder / CREATED, tests)
         else:
             probes = _prompts_in(self._folder / PROBES) if seeds else set()
-            chosen = choose(questions, weak, other, tests, self._seed, seeds, probes)
+            chosen = choose(questions, weak, other, tests, self._seed, seeds, probes, self._asked_before())
         write_tasks(chosen.tasks, self._folder / QUESTIONS, chosen.families if seeds or questions.created else None)
         if seeds:
-            plan = [asdict(part) for part in chosen.plan]
+            plan = [{**asdict(part), "found": found} for part, found in zip(chosen.plan, chosen.found, strict=True)]
             (self._folder / PLAN).write_bytes(_json_of(plan))
         found = {"tests": self._config.tasks, "tests_digest": before.config.dataset_digest, "left_out": chosen.leaks}
         (self._folder / CONTAMINATION).write_bytes(_json_of(found))
         counts = {"questions": len(chosen.tasks), "left_out_as_leaks": len(chosen.leaks)}
+        if not questions.created:
+            counts |= self._missing(chosen)
         return {**counts, "left_out_as_probes": chosen.known} if seeds else counts
 
     def _answered(self) -> dict[str, int]:

@@ -104,8 +104,9 @@ def wanted_by_levels(
     """Return a plan for `count` questions from seeds; `kinds` are the tiers and families that there are.
 
     The share `widen` goes to the easy seeds alike, as questions of their tier of any other kind (of any kind where
-    there is no other); the rest to all seeds by their weight, as questions of their tier and kind. A part that nobody
-    has a claim on goes to the other one. Raises UsageError without a seed.
+    there is no other); the rest to all seeds by their weight, as questions of their tier and kind. What nobody has a
+    claim on goes to the other part, unless that one's share is none: a plan may be empty. Raises UsageError without a
+    seed.
     """
     if not seeds:
         raise UsageError("no probe has a level, so nothing says what to ask: see why none was judged, or ask for more")
@@ -117,12 +118,15 @@ def wanted_by_levels(
         drill[key] = drill.get(key, 0.0) + weight_of[seed.level]
         if seed.level is Level.EASY:
             wide[key] = wide.get(key, 0.0) + 1.0
-    widened = round(count * widen) if wide else 0
-    if not any(drill.values()):
-        widened = count
+    widened = round(count * widen)
+    drilled = count - widened
+    if not wide:
+        drilled, widened = (count if widen < 1 else 0), 0
+    elif not any(drill.values()):
+        drilled, widened = 0, (count if widen > 0 else 0)
     plan = [
         Wanted(tier=tier, count=number, families=(family,) if family else (), why="more of the same kind")
-        for (tier, family), number in apportioned(count - widened, drill).items()
+        for (tier, family), number in apportioned(drilled, drill).items()
     ]
     for (tier, family), number in apportioned(widened, wide).items():
         others = tuple(sorted(name for at, name in kinds if at == tier and name and name != family))

@@ -166,3 +166,79 @@ def test_written_families_change_no_task(tmp_path: Path) -> None:
     again: tuple[Task, ...] = load_benchmark(str(tmp_path / "q.jsonl")).tasks
     assert again == chosen.tasks
     assert read_families(tmp_path / "q.jsonl") == dict(chosen.families)
+
+
+def test_a_part_whose_share_is_none_gets_nothing() -> None:
+    easy = [seed("easy", "a", Level.EASY)] * 3
+    assert wanted_by_levels(easy, 9, LevelWeights(easy=0.0), 0, KINDS) == []
+    hard = [seed("hard", "x", Level.HARD)] * 3
+    assert wanted_by_levels(hard, 9, LevelWeights(), 1, KINDS) == []
+    assert wanted_by_levels(hard, 9, LevelWeights(hard=0.0), 0, KINDS) == []
+
+
+def lopsided(path: Path, easy: int, hard: int) -> Path:
+    """Write a file of training questions with so many of each tier, which no two are of one prompt."""
+    line = {"entry_point": "f", "canonical_solution": "    return x\n", "split": "train"}
+    rows = [
+        line
+        | {
+            "task_id": f"{tier}/{number}",
+            "tier": tier,
+            "prompt": f'def f(x):\n    """Return x, as {tier} question {number} wants it."""\n',
+            "test": f"def check(candidate):\n    assert candidate({number}) == {number}\n",
+        }
+        for tier, count in (("easy", easy), ("hard", hard))
+        for number in range(count)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_probes_leave_questions_of_a_small_tier_to_be_asked(tmp_path: Path) -> None:
+    source = lopsided(tmp_path / "q.jsonl", 100, 8)
+    config = QuestionsConfig(source=str(source), count=50, feedback=QuestionsBy.LEVELS)
+    probes = choose_probes(config, 24, ["easy", "hard"], (), 3)
+    assert Counter(task.tier for task in probes.tasks) == {"easy": 12, "hard": 4}
+    assert (probes.found, probes.missing) == ((12, 4), 8)
+    seeds = [seed("hard", "", Level.HARD)] * 4 + [seed("easy", "", Level.EASY)] * 12
+    chosen = choose(config, ["hard"], ["easy"], (), 3, seeds, {task.prompt for task in probes.tasks})
+    assert Counter(task.tier for task in chosen.tasks)["hard"] == 4
+    # What the plan has and the file has not is said, for each part.
+    wanted = {part.tier: part.count for part in chosen.plan if part.tier == "hard"}
+    assert chosen.missing == wanted["hard"] - 4 == 50 - len(chosen.tasks)
+    assert chosen.shortfall() == f"hard: 4 of {wanted['hard']}"
+    everything = {task.prompt for task in load_benchmark(str(source)).tasks}
+    assert choose_probes(config, 4, ["hard"], (), 3, everything).tasks == ()
+
+
+def test_rounds_draw_different_questions_of_a_file_as_far_as_it_has_them(tmp_path: Path) -> None:
+    source = lopsided(tmp_path / "q.jsonl", 0, 30)
+    config = QuestionsConfig(source=str(source), count=12)
+    asked: set[str] = set()
+    for number, known in ((1, 0), (2, 0), (3, 6), (4, 12)):
+        chosen = choose(config, ["hard"], [], (), number, asked=asked)
+        prompts = {task.prompt for task in chosen.tasks}
+        assert (len(prompts), len(prompts & asked), chosen.missing) == (12, known, 0)
+        asked |= prompts
+
+
+def test_a_compressed_file_has_kinds_too(marked: Path) -> None:
+    import gzip
+
+    packed = marked.with_name("q.jsonl.gz")
+    packed.write_bytes(gzip.compress(marked.read_bytes()))
+    assert read_families(packed) == read_families(marked)
+    config = QuestionsConfig(source=str(packed), count=6, feedback=QuestionsBy.LEVELS)
+    assert len(choose(config, ["a"], ["b"], (), 3, [seed("a", "x", Level.HARD)]).tasks) == 6
+
+
+@pytest.mark.parametrize("content", [None, "[1]\n", "{", '{"task_id": 3}\n'])
+def test_a_file_that_is_none_of_questions_is_refused_in_words(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "q.jsonl"
+    if content is not None:
+        path.write_text(content)
+    config = QuestionsConfig(source=str(path), count=6, feedback=QuestionsBy.LEVELS)
+    with pytest.raises(UsageError, match=r"q\.jsonl"):
+        choose(config, ["a"], ["b"], (), 3, [seed("a", "x", Level.HARD)])
+    with pytest.raises(UsageError, match=r"q\.jsonl"):
+        choose_probes(config, 6, ["a"], (), 3)
