@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 import msgspec
 
 from distill.experiment import RESULT, Arm, ExperimentConfig, arms_of, load_recipe
 from distill.experiment_arm import ArmResult
+from distill.over_seeds import Mean, Paired, difference_in_words, markdown_table, mean_in_words, mean_of, paired
 from harness import UsageError
 
 CONTROLS = ("random-restarts", "random")
 TIERS = ("easy", "medium", "hard")
 HEADLINES = ("execution", *(f"execution/{tier}" for tier in TIERS), "line", "edit_similarity", "token_accuracy")
-_LEVEL = 0.95
-
-
-class Mean(msgspec.Struct, frozen=True, kw_only=True):
-    """A mean over seeds with its 95 % t interval (None for a single seed), and each seed's value in order."""
-
-    value: float
-    low: float | None
-    high: float | None
-    seeds: tuple[float, ...]
-
-
-class Paired(msgspec.Struct, frozen=True, kw_only=True):
-    """An arm minus a control in one score, paired by seed: mean and 95 % t interval, p of a paired t test, seeds won.
-
-    `p_value` and the interval are None for a single seed, or where all seeds differ by exactly the same.
-    """
-
-    arm: str
-    control: str
-    score: str
-    difference: Mean
-    p_value: float | None
-    won: int
 
 
 class ArmSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,45 +68,6 @@ def read_result(arm: Arm, out: Path) -> ArmResult:
         raise UsageError(f"{path} is no result of an arm ({error}): remove it, and run the experiment again") from error
 
 
-def mean_of(values: Sequence[float]) -> Mean:
-    """Return the mean with mean +- t(0.975, n-1) s / sqrt(n), Student's interval for a normal mean."""
-    middle = fmean(values)
-    if len(values) < 2:
-        return Mean(value=middle, low=None, high=None, seeds=tuple(values))
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + _LEVEL) / 2, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-    return Mean(value=middle, low=middle - half, high=middle + half, seeds=tuple(values))
-
-
-def paired(arm: Sequence[ArmResult], control: Sequence[ArmResult], score: str) -> Paired | None:
-    """Compare the seeds that both have; None when they share none, or none with that score."""
-    of_control = {one.seed: one.scores for one in control}
-    changes = [
-        one.scores[score] - of_control[one.seed][score]
-        for one in arm
-        if one.seed in of_control and score in one.scores and score in of_control[one.seed]
-    ]
-    if not changes:
-        return None
-    return Paired(
-        arm=arm[0].name,
-        control=control[0].name,
-        score=score,
-        difference=mean_of(changes),
-        p_value=_p_value(changes),
-        won=sum(change > 0 for change in changes),
-    )
-
-
-def _p_value(changes: Sequence[float]) -> float | None:
-    if len(changes) < 2 or stdev(changes) == 0:
-        return None
-    from scipy.stats import ttest_1samp
-
-    return float(ttest_1samp(changes, 0.0).pvalue)
-
-
 def _summary(name: str, results: Sequence[ArmResult]) -> ArmSummary:
     return ArmSummary(
         name=name,
@@ -142,12 +79,19 @@ def _summary(name: str, results: Sequence[ArmResult]) -> ArmSummary:
 
 
 def _differences(results: dict[str, list[ArmResult]]) -> list[Paired]:
+    """Compare each arm to each control, in the scores and over the seeds that both have."""
     found = []
     for control in (name for name in CONTROLS if name in results):
         for name, some in results.items():
-            if name != control:
-                found += [paired(some, results[control], score) for score in HEADLINES]
-    return [one for one in found if one is not None]
+            for score in HEADLINES if name != control else ():
+                values, others = _by_seed(some, score), _by_seed(results[control], score)
+                if values.keys() & others.keys():
+                    found.append(paired(name, values, control, others, score))
+    return found
+
+
+def _by_seed(results: Sequence[ArmResult], score: str) -> dict[int, float]:
+    return {one.seed: one.scores[score] for one in results if score in one.scores}
 
 
 def _warnings(arms: Sequence[ArmSummary]) -> list[str]:
@@ -191,14 +135,14 @@ def to_markdown(report: ExperimentReport) -> str:
         f"{report.parameters:,} parameters, {report.steps:,} steps, {report.tokens:,} tokens per arm, "
         f"{report.examples:,} examples, {count} seeds, greedy decoding. Means over seeds (95 % t interval).",
         "",
-        *_table(
+        *markdown_table(
             ["arm", *map(_title, shown)],
-            [[arm.name, *(_mean(arm.scores[one]) for one in shown)] for arm in report.arms],
+            [[arm.name, *(mean_in_words(arm.scores[one]) for one in shown)] for arm in report.arms],
         ),
         "",
         "Execution accuracy per level of TinyPy, means over seeds:",
         "",
-        *_table(
+        *markdown_table(
             ["arm", *map(_title, levels)],
             [[arm.name, *(f"{100 * arm.scores[one].value:.1f}" for one in levels)] for arm in report.arms],
         ),
@@ -216,8 +160,8 @@ def to_markdown(report: ExperimentReport) -> str:
 def _difference_table(report: ExperimentReport, control: str, shown: Sequence[str]) -> list[str]:
     found = {(one.arm, one.score): one for one in report.differences if one.control == control}
     names = [arm.name for arm in report.arms if arm.name != control]
-    rows = [[name, *(_difference(found.get((name, score))) for score in shown)] for name in names]
-    return _table(["arm", *map(_title, shown)], rows)
+    rows = [[name, *(difference_in_words(found.get((name, score))) for score in shown)] for name in names]
+    return markdown_table(["arm", *map(_title, shown)], rows)
 
 
 def _seed_table(report: ExperimentReport) -> list[str]:
@@ -226,28 +170,8 @@ def _seed_table(report: ExperimentReport) -> list[str]:
     for arm in report.arms:
         values = dict(zip(arm.seeds, arm.scores["execution"].seeds, strict=True))
         rows.append([arm.name, *(f"{100 * values[seed]:.1f}" if seed in values else "-" for seed in seeds)])
-    return _table(["arm", *(f"seed {seed}" for seed in seeds)], rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+    return markdown_table(["arm", *(f"seed {seed}" for seed in seeds)], rows)
 
 
 def _title(score: str) -> str:
     return score.removeprefix("execution/").replace("_", " ")
-
-
-def _mean(mean: Mean) -> str:
-    if mean.low is None or mean.high is None:
-        return f"{100 * mean.value:.1f}"
-    return f"{100 * mean.value:.1f} ({100 * mean.low:.1f} to {100 * mean.high:.1f})"
-
-
-def _difference(one: Paired | None) -> str:
-    if one is None:
-        return "-"
-    mean, seeds = one.difference, len(one.difference.seeds)
-    if mean.low is None or mean.high is None:
-        return f"{100 * mean.value:+.1f}"
-    p_value = "-" if one.p_value is None else f"{one.p_value:.3f}"
-    return f"{100 * mean.value:+.1f} ({100 * mean.low:+.1f} to {100 * mean.high:+.1f}; p {p_value}; {one.won}/{seeds})"

@@ -18,8 +18,9 @@ from distill.command import distill
 from distill.config import load_recipe, shipped
 from distill.curriculum import Strategy
 from distill.experiment import Arm, ExperimentConfig, arm_plan, chosen_experiment, run_experiment
-from distill.experiment_report import mean_of, report_of, to_json, to_markdown
+from distill.experiment_report import report_of, to_json, to_markdown
 from distill.ordering import Difficulty
+from distill.over_seeds import mean_of
 from harness import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
