@@ -6,7 +6,6 @@ where it was. The student changes only by a decision that says so.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,21 +13,19 @@ from pathlib import Path
 
 import msgspec
 
-from distill.config import dump
 from distill.faults import FaultsConfig
 from distill.feedback import FeedbackConfig
-from distill.fitting import see_that_peft_is_there
 from distill.idle import see_that_values_act
 from distill.keep import Decision, KeepRule, level_of_round
 from distill.lessons import FaultSource
 from distill.levels import LevelRule
-from distill.logits import LogitSettings, see_that_tokens_agree
+from distill.logits import LogitSettings
 from distill.pairs import PairSettings
 from distill.questions import QuestionsConfig
 from distill.scratch import SAVED_TYPES
 from distill.teaching import STUDENT, TeacherConfig
 from distill.training import TrainSettings
-from harness import Progress, UsageError
+from harness import Progress, UsageError, write_whole
 
 CONFIG, STAGES, DECISION = "config.yaml", "stages.jsonl", "decision.json"
 MOST_ROUNDS, MOST_SEED = 999, 4_000_000  # seed x 1000 + round seeds a training, and transformers takes 32 bits
@@ -152,23 +149,24 @@ class Journal:
         counts = work()
         record = StageDone(stage=stage, seconds=round(time.monotonic() - started, 3), counts=counts)
         lines = [msgspec.json.encode(one) + b"\n" for one in (*done.values(), record)]
-        _write_whole(self.folder / STAGES, b"".join(lines))
+        write_whole(self.folder / STAGES, b"".join(lines))
 
 
 def run_loop(config: LoopConfig, out: Path, machine: Machine, until_gate: bool = False) -> list[Decision]:
     """Go through the rounds in `out`/rounds/NN and return their decisions; finished ones are read.
 
     Stops early when no tier is weak, and with `until_gate` when a round is kept. Raises UsageError when `out` holds a
-    loop with another configuration.
+    loop with another configuration or is in use; for what is missing or does not fit, before anything is done.
     """
+    from distill.claim import claimed
+
+    with claimed(out, config) as folder:
+        return _rounds(config, folder, machine, until_gate)
+
+
+def _rounds(config: LoopConfig, out: Path, machine: Machine, until_gate: bool) -> list[Decision]:
     from distill.round import Round
 
-    out.mkdir(parents=True, exist_ok=True)
-    _see_that_it_is_the_same(config, out / CONFIG)
-    if config.training.lora:
-        see_that_peft_is_there()
-    if config.logits:
-        see_that_tokens_agree(config.student, config.teacher.name)
     decisions: list[Decision] = []
     for number in range(1, config.rounds + 1):
         last = decisions[-1] if decisions else None
@@ -177,13 +175,23 @@ def run_loop(config: LoopConfig, out: Path, machine: Machine, until_gate: bool =
         if decision is None:
             student = last.student if last else config.student
             level = level_of_round(config.keep, [one.alpha for one in decisions], config.rounds)
+            _see_what_is_needed(config, student, out, folder)
             decision = Round(config, folder, number, student, machine).play(Path(last.run) if last else None, level)
-            _write_whole(folder / DECISION, msgspec.json.format(msgspec.json.encode(decision)))
+            write_whole(folder / DECISION, msgspec.json.format(msgspec.json.encode(decision)))
         decisions.append(decision)
         machine.say(f"round {number}: {'kept' if decision.kept else 'not kept'}: {decision.reason}")
         if not decision.weak or (until_gate and decision.kept):
             break
     return decisions
+
+
+def _see_what_is_needed(config: LoopConfig, student: str, out: Path, folder: Path) -> None:
+    """See that a round's inputs are there; once the teacher has answered, they have been used."""
+    from distill.claim import has_begun
+    from distill.inputs import see_inputs
+
+    if "answers" not in Journal(folder).done():
+        see_inputs(config, student, out, has_begun(out))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,21 +222,3 @@ def read_decision(folder: Path) -> Decision | None:
     """Return a round's decision, or None where there is none yet."""
     path = folder / DECISION
     return msgspec.json.decode(path.read_bytes(), type=Decision) if path.is_file() else None
-
-
-def _see_that_it_is_the_same(config: LoopConfig, path: Path) -> None:
-    """Raise UsageError when the folder's configuration differs in more than the number of rounds."""
-    if path.is_file():
-        from distill.config import load_file
-
-        before = load_file(path, LoopConfig)
-        if msgspec.structs.replace(before, rounds=config.rounds) != config:
-            changed = [name for name in config.__struct_fields__ if getattr(before, name) != getattr(config, name)]
-            raise UsageError(f"{path.parent} holds a loop with another {changed[0]}: name another folder with --out")
-    _write_whole(path, dump(config).encode())
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)

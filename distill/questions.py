@@ -18,6 +18,7 @@ from distill.seeds import LevelWeights, SeedQuestion, Wanted, dealt, random_tier
 from distill.seeds import QuestionsBy as QuestionsBy
 from harness import CheckTests, Leak, Task, UsageError, find_leaks, ladder_families, ladder_rungs, load_benchmark
 
+LADDER = "ladder"
 _SEEDS = 100  # more than a plan has parts
 _PROBES = 80  # the first part of the probes: no plan of questions has so many
 _GZIP = b"\x1f\x8b"
@@ -38,7 +39,7 @@ class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     then the most that it is asked for.
     """
 
-    source: str = "ladder"
+    source: str = LADDER
     count: int = 4000
     feedback: QuestionsBy = QuestionsBy.WEAK_TIERS
     replay: float = 0.25
@@ -117,7 +118,7 @@ def choose(
     id.
     """
     plan = _plan(config, weak, other, seed, seeds)
-    if config.source == "ladder":
+    if config.source == LADDER:
         return _chosen(config, plan, _from_ladder(plan, seed), tests, avoid)
     draw = _Draw(label=str(seed), avoid=avoid, later=asked)
     return _chosen(config, plan, _from_file(config.source, plan, draw), tests, avoid)
@@ -137,7 +138,7 @@ def choose_probes(
     probes take at most half of what is left in a tier: the others are to be asked. Raises as `choose` does.
     """
     wanted = [Wanted(tier=tier, count=number) for tier, number in dealt(count, tiers).items()]
-    if config.source == "ladder":
+    if config.source == LADDER:
         return _chosen(config, wanted, _from_ladder(wanted, seed, _PROBES), tests, avoid)
     draw = _Draw(label=f"{seed} probes", avoid=avoid, share=_PROBED)
     return _chosen(config, wanted, _from_file(config.source, wanted, draw), tests, avoid)
@@ -164,7 +165,7 @@ def _plan(
 
 def _kinds(source: str, tiers: Sequence[str]) -> set[tuple[str, str]]:
     """Return the tiers and families of all questions that there are."""
-    if source == "ladder":
+    if source == LADDER:
         return {(tier, family) for tier in tiers for family in ladder_families(tier)}
     tasks = load_benchmark(source).tasks
     families = read_families(Path(source))

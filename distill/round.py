@@ -8,6 +8,7 @@ import shutil
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from harness import (
     ModelUnavailable,
     Report,
     Run,
+    StoreMismatch,
     digest_of,
     find_checkpoint,
     load_benchmark,
@@ -96,7 +98,7 @@ class Round:
         counts = self._journal.done()["lessons"].counts
         if not counts["lessons"]:
             return self._unchanged(why_nothing_is_learnt(counts, self._config.teacher.name), measured, weak)
-        self._once("train", self._trained)
+        self._once("train", partial(self._trained, before.config.model_digest))
         candidate = str(self._folder / "checkpoint")
         self._once("candidate", lambda: self._runs.evaluated(self._config.tasks, "candidate", candidate))
         rule = self._config.keep
@@ -208,10 +210,16 @@ class Round:
         calls = {"teacher_calls": 0 if teacher.model == STUDENT else counts["samples"]}
         return counts | calls | self._runs.unanswered(asked, counts["samples"])
 
-    def _trained(self) -> dict[str, int]:
+    def _trained(self, measured: str) -> dict[str, int]:
+        """Train the student; `measured` is the digest of the one that was evaluated, which must be this one."""
         config = self._config
         lessons = list(read_lessons(self._folder / LESSONS))
         folder = find_checkpoint(self._student).folder
+        if digest_of(folder) != measured:
+            raise StoreMismatch(
+                f"{self._student} is another model than the one that was evaluated, so nothing was trained: put that "
+                "one back, or begin another loop with --out"
+            )
         loaded = load_weights(str(folder), self._student, dtype=config.training.dtype, device="auto", trust=False)
         training = config.training
         if training.seed is None:
@@ -224,7 +232,8 @@ class Round:
             teacher=config.teacher.name,
         )
         result = study(loaded.model, loaded.tokenizer, lessons, settings, self._folder / "training")
-        self._save(loaded.model, loaded.tokenizer, digest_of(folder))
+        self._save(loaded.model, loaded.tokenizer, measured)
+        rmtree(self._folder / "training", ignore_errors=True)  # only needed to go on
         return {"steps": result.steps, "tokens": result.tokens}
 
     def _save(self, model: Any, tokenizer: Any, parent_digest: str) -> None:

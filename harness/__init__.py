@@ -2,7 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, MeasurementInvalid, MissingDependency, ModelUnavailable, UsageError
+from harness.errors import (
+    HarnessError,
+    MeasurementInvalid,
+    MissingDependency,
+    ModelUnavailable,
+    StoreMismatch,
+    UsageError,
+)
 from harness.records import (
     Benchmark,
     CallTests,
@@ -44,6 +51,7 @@ if TYPE_CHECKING:
     from harness.runs import Baseline, Run, find_runs, load_run
     from harness.scores import HalfScore, TierKind, TierScore, TierSource, WeakKind, WeakRule
     from harness.sources import Decoding, ModelOptions, open_model
+    from harness.store import write_whole
     from harness.tier_files import read_ratings, read_tiers, write_tiers
     from harness.tiers import TaskTier, Tiers, static_tiers
     from harness.tinypy import Example as TinyPyExample
@@ -95,6 +103,7 @@ __all__ = [
     "Solver",
     "Solvers",
     "StopReason",
+    "StoreMismatch",
     "Task",
     "TaskTier",
     "TierComparison",
@@ -141,6 +150,7 @@ __all__ = [
     "tinypy_examples",
     "workers_option",
     "write_tiers",
+    "write_whole",
 ]
 
 # Loaded when first asked for, so that `import harness` stays quick: the module, and the name there if it is another.
@@ -218,6 +228,7 @@ _LATER = {
     "tinypy_examples": "harness.tinypy:training_examples",
     "workers_option": "harness.options",
     "write_tiers": "harness.tier_files",
+    "write_whole": "harness.store",
 }
 
 

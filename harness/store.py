@@ -208,10 +208,10 @@ def _short(value: object) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file in one step: it holds the old text or the new, never a part."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file in one step: it holds what was there or the new content (text as UTF-8), never a part."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
     part.replace(path)
 
 

@@ -97,8 +97,10 @@ def test_a_loop_gives_each_round_its_level(tmp_path: Path, monkeypatch: pytest.M
 
     def play(self: Round, measured: Path | None, alpha: float | None = None) -> Decision:
         given_.append(alpha)
-        tested = alpha if len(given_) != 1 else 0.0  # in the first round the teacher had no right answer
-        return Decision(round=len(given_), kept=False, reason="r", student="s", run="r", weak=("a",), alpha=tested or 0)
+        tested = alpha or 0.0 if len(given_) != 1 else 0.0  # in the first round the teacher had no right answer
+        return Decision(
+            round=len(given_), kept=False, reason="r", student="demo:student", run="r", weak=("a",), alpha=tested
+        )
 
     monkeypatch.setattr(Round, "play", play)
     config = msgspec.convert(

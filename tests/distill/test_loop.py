@@ -125,6 +125,7 @@ def test_a_round_trains_on_right_answers_alone_and_decides_by_the_held_back_half
     assert {one.tier for one in lessons} == {"easy", "expert"}
     assert {one.source for one in lessons} == {"demo:teacher"}
 
+    assert not (folder / "training").exists()  # the optimizer's state is as large as the model, and of no use any more
     origin = json.loads((folder / "checkpoint" / "distill.json").read_text())
     assert origin["parent"] == "demo:student"
     assert origin["contamination"]["tests_digest"] == load_run(folder / "student").config.dataset_digest
@@ -223,12 +224,10 @@ def test_another_configuration_is_refused_and_more_rounds_are_not(few_tasks: Pat
     from distill.config import dump
 
     (tmp_path / CONFIG).write_text(dump(config(few_tasks)))
-    with pytest.raises(UsageError, match="another training"):
-        run_loop(
-            config(few_tasks, training={"steps": 7}),
-            tmp_path,
-            machine(),
-        )
+    (tmp_path / "rounds" / "01").mkdir(parents=True)
+    Journal(tmp_path / "rounds" / "01").once("evaluate", lambda: {"samples": 40})
+    with pytest.raises(UsageError, match="another training, which has begun"):
+        run_loop(config(few_tasks, training={"steps": 7}), tmp_path, machine())
 
 
 def test_a_stage_is_done_once_and_only_when_its_work_ended(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is drawn in a round follows the loop's seed and the round, the order of its training included."""
+"""What is drawn in a round follows the loop's seed and the round; what is trained is what was measured."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from distill.round import LESSONS, Round
 from distill.round_runs import RoundRuns
 from distill.study import StudySettings, study
 from distill.training import TrainSettings
-from harness import EvalConfig, NoProgress, find_checkpoint, load_weights
+from harness import EvalConfig, NoProgress, StoreMismatch, digest_of, find_checkpoint, load_weights
 
 pytestmark = pytest.mark.hf
 MACHINE = Machine(progress=NoProgress, say=lambda text: None)
+DEMO = Path(find_checkpoint("demo:student").folder)
 TRAINING = {"steps": 2, "batch_size": 1}
 
 
@@ -71,8 +72,15 @@ def test_a_training_has_the_rounds_seed_unless_it_has_its_own(
     write_lessons([lesson(1, "    return 1\n")], tmp_path / LESSONS)
     monkeypatch.setattr("distill.round.study", look)
     with pytest.raises(ReachedError):
-        Round(config(**changes), tmp_path, number, "demo:student", MACHINE)._trained()
+        Round(config(**changes), tmp_path, number, "demo:student", MACHINE)._trained(digest_of(DEMO))
     assert [one.seed for one in seen] == [seed]
+
+
+def test_a_student_that_was_not_measured_is_not_trained(tmp_path: Path) -> None:
+    write_lessons([lesson(1, "    return 1\n")], tmp_path / LESSONS)
+    with pytest.raises(StoreMismatch, match="demo:student is another model than the one that was evaluated"):
+        Round(config(), tmp_path, 1, "demo:student", MACHINE)._trained("0" * 64)
+    assert [path.name for path in tmp_path.iterdir()] == [LESSONS]
 
 
 def test_a_student_that_teaches_itself_does_not_write_its_answers_again_as_tries(
@@ -95,11 +103,10 @@ def test_a_student_that_teaches_itself_does_not_write_its_answers_again_as_tries
 
 
 def test_answers_count_alike_where_no_lesson_has_a_wrong_one(tmp_path: Path) -> None:
-    folder = str(find_checkpoint("demo:student").folder)
     lessons = [lesson(1, "    return 1\n"), lesson(2, "    return 'a longer answer than the other one is'\n")]
     losses = []
     for by_row in (False, True):
-        loaded = load_weights(folder, "demo:student", dtype="float32", device="cpu", trust=False)
+        loaded = load_weights(str(DEMO), "demo:student", dtype="float32", device="cpu", trust=False)
         settings = StudySettings(
             training=TrainSettings(steps=1, batch_size=2), pairs=PairSettings(by_row=by_row), prompt_weight=0.0
         )
