@@ -13,6 +13,7 @@ from distill.config import shipped
 from distill.decontaminate_command import decontaminate
 from distill.picture_command import picture
 from distill.rating_command import rate
+from distill.scorer_command import scorer
 from harness import sandbox_option, workers_option
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def distill() -> None:
 distill.add_command(decontaminate)
 distill.add_command(picture)
 distill.add_command(rate)
+distill.add_command(scorer)
 
 
 @distill.command()

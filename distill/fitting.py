@@ -5,6 +5,7 @@ PEFT makes and merges the adapters, transformers does the rest.
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,12 @@ def see_that_peft_is_there() -> None:
     """Raise MissingDependency without the package that makes adapters."""
     if find_spec("peft") is None:
         raise MissingDependency("training.lora needs PEFT: pip install 'code-harness[lora]', or leave lora out")
+
+
+def keep_adapter(training: Path, checkpoint: Path) -> None:
+    """Copy the adapter that a training left in its folder, if it made one, beside the checkpoint's merged weights."""
+    if (training / ADAPTER).is_dir():
+        shutil.copytree(training / ADAPTER, checkpoint / ADAPTER, dirs_exist_ok=True)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ import msgspec
 
 from distill.created_stages import CREATED, CreatedStages, chosen_from
 from distill.fault_stages import RUNS, FaultStages
-from distill.fitting import ADAPTER
+from distill.fitting import keep_adapter
 from distill.keep import Decision, decide
 from distill.lesson_stage import DECONTAMINATION, LESSONS, learnt, why_nothing_is_learnt
 from distill.lessons import FaultSource, read_lessons
@@ -240,8 +239,7 @@ class Round:
         """Write the checkpoint, with what it came from: parent, lessons and what was found of the test set in them."""
         checkpoint = self._folder / "checkpoint"
         save(model, tokenizer, checkpoint, self._config.save_as)
-        if self._config.training.lora is not None:
-            shutil.copytree(self._folder / "training" / ADAPTER, checkpoint / ADAPTER, dirs_exist_ok=True)
+        keep_adapter(self._folder / "training", checkpoint)
         lessons = (self._folder / LESSONS).read_bytes()
         origin = {
             "parent": self._student,
