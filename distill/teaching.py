@@ -151,7 +151,7 @@ def _learnt(run: Run, right_only: bool) -> Iterator[Lesson | LeftOut]:
         if (sample.task_id, said) in seen or not (passed or said.strip()):
             continue
         seen.add((sample.task_id, said))
-        if answer is None or not is_unicode(answer):
+        if answer is None or not is_unicode(prompt + answer):
             yield LeftOut.PROMPT if answer is None else LeftOut.UNICODE
             continue
         yield Lesson(

@@ -85,6 +85,14 @@ def test_a_right_program_that_does_not_begin_as_the_prompt_is_left_out_and_count
     assert len(list(lessons_of(run, right_only=False))) == 1
 
 
+def test_a_question_that_is_no_unicode_makes_no_lesson(tmp_path: Path) -> None:
+    task = questions()[0]
+    odd = replace(task, prompt=task.prompt.replace('"""', '"""\ud800 ', 1), reference="")
+    run = judged(tmp_path, [odd], [recorded(odd, body_of(task))])
+    assert list(lessons_of(run, right_only=False)) == []
+    assert left_out_of(run, right_only=False) == {"left_out_as_no_unicode": 1}
+
+
 @pytest.mark.parametrize(
     ("program", "answer"),
     [
