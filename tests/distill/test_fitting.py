@@ -360,5 +360,10 @@ def test_a_killed_training_of_adapters_goes_on_to_the_same_student(tmp_path: Pat
     assert apart(killed, trained(tmp_path / "whole", **RESUMED)) == 0
 
 
+def test_a_finished_training_of_adapters_called_again_gives_the_same_student(tmp_path: Path) -> None:
+    first = trained(tmp_path, lora=LORA, save_steps=2)  # as when killed before the student is saved
+    assert apart(trained(tmp_path, lora=LORA, save_steps=2), first) == 0
+
+
 def test_a_row_is_as_long_as_its_tokens() -> None:
     assert replace(Row(tokens=(1, 2)), tokens=(1, 2, 3)).length == 3
