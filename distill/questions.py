@@ -135,12 +135,13 @@ def choose_probes(
     """Return questions for the student to try, each tier having its share; they are never the round's questions.
 
     `avoid` has the prompts of what the student was trained on: a probe of those would say that it copes. Of a file,
-    probes take at most half of what is left in a tier: the others are to be asked. Raises as `choose` does.
+    probes take at most half of what is left in a tier: the others are to be asked, unless the teacher writes what is
+    asked. Raises as `choose` does.
     """
     wanted = [Wanted(tier=tier, count=number) for tier, number in dealt(count, tiers).items()]
     if config.source == LADDER:
         return _chosen(config, wanted, _from_ladder(wanted, seed, _PROBES), tests, avoid)
-    draw = _Draw(label=f"{seed} probes", avoid=avoid, share=_PROBED)
+    draw = _Draw(label=f"{seed} probes", avoid=avoid, share=1.0 if config.created else _PROBED)
     return _chosen(config, wanted, _from_file(config.source, wanted, draw), tests, avoid)
 
 

@@ -25,7 +25,7 @@ from distill.created_text import Fate
 from distill.estimate import estimate
 from distill.levels import LEVELS, Level, LevelRule, QuestionLevel, write_levels
 from distill.loop import LoopConfig, Machine
-from distill.questions import QuestionsConfig, write_tasks
+from distill.questions import QuestionsBy, QuestionsConfig, choose_probes, write_tasks
 from distill.round_runs import PROBES, RoundRuns
 from harness import (
     CheckTests,
@@ -183,6 +183,15 @@ def test_the_estimate_counts_what_a_teacher_is_asked_for(few_tasks: Path) -> Non
     assert calls(n_samples=3) == (30, 30 * (1 + 3 + 1))
     assert calls(per_seed={"hard": 3}) == (40, 40 * 7)
     assert calls(per_seed={"easy": 0.2, "medium": 0.2, "hard": 0.2}) == (6, 6 * 7)
+
+
+def test_all_of_a_file_may_be_seeds(tmp_path: Path) -> None:
+    write_tasks(SEEDS, tmp_path / "seeds.jsonl")
+    source = str(tmp_path / "seeds.jsonl")
+    written = QuestionsConfig(source=source, feedback=QuestionsBy.LEVELS, created=CreatedConfig())
+    assert len(choose_probes(written, 99, ["expert"], (), seed=1).tasks) == len(SEEDS)
+    there = QuestionsConfig(source=source, feedback=QuestionsBy.LEVELS)
+    assert len(choose_probes(there, 99, ["expert"], (), seed=1).tasks) == len(SEEDS) // 2  # the others are asked
 
 
 def copied(task: Task) -> Told:

@@ -97,7 +97,7 @@ def test_a_teacher_that_writes_no_question_changes_nothing(
     monkeypatch.setattr("distill.created_stages.open_model", lambda name: teacher)
     folder = runs(tmp_path / "01", few_tasks, 4).folder
     for name in ("probes", "attempts", "levels"):
-        Journal(folder).once(name, dict)
+        Journal(folder).once(name, lambda: {"probes": 4})
     machine = Machine(workers=2, progress=NoProgress, say=lambda text: None)
     decision = Round(config(few_tasks), folder, 1, "demo:student", machine).play(measured)
     assert (decision.kept, decision.student, decision.run) == (False, "demo:student", str(measured))
