@@ -8,7 +8,6 @@ each, so that a killed stage asks for the others alone.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +17,7 @@ import msgspec
 
 from distill.bodies import body_in, names_bound_by
 from distill.model_view import completions_of
-from distill.prompts import Fault, PromptName, fence_for, fill
+from distill.prompts import ErrorType, PromptName, fence_for, fill
 from harness import (
     Completion,
     GenerationSettings,
@@ -31,6 +30,7 @@ from harness import (
     Task,
     UsageError,
     Verdict,
+    write_whole,
 )
 
 BATCH = 64  # prompts that go to the model together, and are on disk before the next
@@ -84,7 +84,7 @@ class Failure:
 
 def fault_requests(tasks: Sequence[Task]) -> list[Request]:
     """Return requests for wrong programs, the types of error taking turns (`prompts/answer_faulty.txt`)."""
-    errors = tuple(Fault)
+    errors = tuple(ErrorType)
     return [
         Request(
             task_id=task.task_id,
@@ -181,15 +181,11 @@ def write_asked(tasks: Sequence[Task], asked: Path, out: Path) -> int:
     They are whole programs, the function's body behind the prompt, so that what is judged is what is learnt.
     """
     by_id = {task.task_id: task for task in tasks}
-    part = out.with_name(f".{out.name}.{os.getpid()}")
-    count = 0
-    with part.open("w", encoding="ascii") as file:
-        for one in read_asked(asked):
-            task = by_id[one.task_id]
-            body = body_in(one.text, task.entry_point, names_bound_by(task.prompt))
-            if body is not None:
-                program = f"{task.prompt.rstrip()}\n{body}"
-                file.write(json.dumps({"task_id": one.task_id, "solution": program}) + "\n")
-                count += 1
-    part.replace(out)
-    return count
+    rows = []
+    for one in read_asked(asked):
+        task = by_id[one.task_id]
+        body = body_in(one.text, task.entry_point, names_bound_by(task.prompt))
+        if body is not None:
+            rows.append({"task_id": one.task_id, "solution": f"{task.prompt.rstrip()}\n{body}"})
+    write_whole(out, "".join(json.dumps(row) + "\n" for row in rows))
+    return len(rows)

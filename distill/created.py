@@ -7,7 +7,6 @@ same domain; from what it does not, questions of the same domain and type of tas
 from __future__ import annotations
 
 import math
-import os
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from distill.levels import Level, QuestionLevel
 from distill.likeness import ngrams_of, parts_of
 from distill.prompts import PromptName, fill
 from distill.seeds import LevelWeights
-from harness import CheckTests, Task
+from harness import CheckTests, Task, write_whole
 
 NGRAM, MOST_ALIKE = 5, 0.7
 _ROUNDING = 1e-9  # a fifth of five is one
@@ -228,6 +227,4 @@ def read_created(path: Path) -> list[CreatedQuestion]:
 
 def write_created(records: Iterable[CreatedQuestion], path: Path) -> None:
     """Write a line per record; the file appears at the end and whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in records))
-    part.replace(path)
+    write_whole(path, b"".join(msgspec.json.encode(record) + b"\n" for record in records))

@@ -22,8 +22,9 @@ from distill.created import (
 from distill.created_text import Fate, WrittenQuestion
 from distill.levels import LEVELS, read_levels
 from distill.prompts import PromptName, fill
-from distill.questions import Chosen, read_families, see_that_none_is_a_test, without_leaks
+from distill.questions import Chosen, see_that_none_is_a_test, without_leaks
 from distill.round_runs import PROBES, QUESTIONS, RoundRuns
+from distill.task_files import read_families
 from distill.texts import tree_of
 from harness import FunctionCalls, Returned, Task, call_functions, load_benchmark, open_model, rules_for
 

@@ -46,8 +46,10 @@ def decontaminate(
     from distill.decontaminate import LeakRules
     from distill.decontaminate import decontaminate as check
     from distill.texts import read_texts
-    from harness import MeasurementInvalid, progress_for
+    from harness import MeasurementInvalid, progress_for, write_whole
 
+    if out:
+        _see_that_it_can_be_written(out, file)
     read = read_texts(file)
     names = tuple(name.strip() for name in tasks.split(",") if name.strip())
     cores = workers or len(os.sched_getaffinity(0))
@@ -60,13 +62,23 @@ def decontaminate(
     if out:
         left_out = set(found.left_out)
         kept = zip(read.texts, read.lines, strict=True)
-        out.write_bytes(b"".join(line for text, line in kept if text.name not in left_out))
+        write_whole(out, b"".join(line for text, line in kept if text.name not in left_out))
     if as_json:
         click.echo(found.to_json().decode())
     else:
         print_decontamination(found)
     if not out and found.left_out:
         click.get_current_context().exit(LEAKS_FOUND if found.leaks else UNKNOWN)
+
+
+def _see_that_it_can_be_written(out: Path, file: Path) -> None:
+    """Raise UsageError for a place where nothing can be written, or that is the very file that is read."""
+    from harness import UsageError
+
+    if out.exists() and file.exists() and out.samefile(file):
+        raise UsageError(f"--out {out} is the file that is read: name another one, so that nothing is lost")
+    if out.is_dir() or not (out.parent.is_dir() and os.access(out.parent, os.W_OK)):
+        raise UsageError(f"cannot write {out}: name a file in a folder that is there, with --out")
 
 
 def print_decontamination(found: Decontamination) -> None:

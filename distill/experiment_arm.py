@@ -24,7 +24,7 @@ from distill.experiment_data import Program, load
 from distill.ordering import Difficulty
 from distill.scratch import build_model, make_tokenizer, save
 from distill.training import Row, TrainSettings, train
-from harness import Decoding, EvalConfig, HarnessError, Run, evaluate, load_run, progress_for
+from harness import Decoding, EvalConfig, HarnessError, Run, evaluate, load_run, progress_for, write_whole
 
 EXECUTION, COMPLETION = "tinypy-execution", "tinypy-completion"
 MODEL = "model"
@@ -149,9 +149,7 @@ def _difficulties(by: Difficulty, corpus: Corpus, arm: Arm, out: Path) -> list[f
     else:
         judges = [_load(path.parent) for path in sorted(out.glob(f"seed-*/random/{RESULT}"))]
         found = ordering.by_models(judges, corpus.rows, corpus.answers, pad)
-    part = kept.with_name(f".{kept.name}.{os.getpid()}")
-    part.write_bytes(msgspec.json.encode(found))
-    part.replace(kept)
+    write_whole(kept, msgspec.json.encode(found))
     return found
 
 

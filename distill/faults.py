@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from distill.lessons import Fault, FaultSource, Lesson, answer_in, is_unicode
-from harness import Outcome, Run, Sample, StopReason, mutants
+from harness import Outcome, Run, Sample, StopReason, mutants, write_whole
 
 _MAX_CHARACTERS, _MOST_CHANGES = 4_000, 400  # of a program that is changed: each change costs a parse, or 10 ms
 _INDENT = "    "
@@ -86,21 +85,16 @@ def write_mutants(lessons: Iterable[Lesson], path: Path, most: int, seed: int) -
 
     Which ones is random, by `seed` and question. A question's first right answer is changed.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    seen: set[str] = set()
-    count = 0
-    with part.open("w", encoding="ascii") as out:
-        for lesson in lessons:
-            if lesson.task_id in seen or not lesson.passed:
-                continue
-            seen.add(lesson.task_id)
-            changed = mutated(lesson.prompt, lesson.completion)
-            chance = random.Random(f"{seed} {lesson.task_id}")
-            for completion in chance.sample(changed, min(most, len(changed))):
-                out.write(json.dumps({"task_id": lesson.task_id, "solution": lesson.prompt + completion}) + "\n")
-                count += 1
-    part.replace(path)
-    return count
+    rows: dict[str, list[dict[str, str]]] = {}
+    for lesson in lessons:
+        if lesson.task_id in rows or not lesson.passed:
+            continue
+        changed = mutated(lesson.prompt, lesson.completion)
+        drawn = random.Random(f"{seed} {lesson.task_id}").sample(changed, min(most, len(changed)))
+        rows[lesson.task_id] = [{"task_id": lesson.task_id, "solution": lesson.prompt + one} for one in drawn]
+    lines = [json.dumps(row) + "\n" for some in rows.values() for row in some]
+    write_whole(path, "".join(lines))
+    return len(lines)
 
 
 def mutated(prompt: str, completion: str) -> list[str]:

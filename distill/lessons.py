@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness import Outcome, UsageError
+from harness import Outcome, UsageError, write_whole
 
 
 class LeakageError(UsageError):
@@ -98,14 +97,13 @@ def is_unicode(text: str) -> bool:
 
 def write_lessons(lessons: Iterable[Lesson], path: Path) -> None:
     """Write a line of JSON per lesson, fields at their default left out; the file appears at the end and whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     defaults = {field.name: field.default for field in fields(Lesson)}
-    with part.open("w", encoding="ascii") as out:
-        for lesson in lessons:
-            values = {name: getattr(lesson, name) for name in defaults}
-            told = {name: value for name, value in values.items() if value != defaults[name]}
-            out.write(json.dumps(msgspec.to_builtins(told), separators=(",", ":")) + "\n")
-    part.replace(path)
+    lines = []
+    for lesson in lessons:
+        values = {name: getattr(lesson, name) for name in defaults}
+        told = {name: value for name, value in values.items() if value != defaults[name]}
+        lines.append(json.dumps(msgspec.to_builtins(told), separators=(",", ":")) + "\n")
+    write_whole(path, "".join(lines))
 
 
 def read_lessons(path: Path) -> Iterator[Lesson]:

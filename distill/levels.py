@@ -6,7 +6,6 @@ same (arXiv 2408.03680, its third stage).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from distill.feedback import Feedback, FeedbackConfig, give_feedback, read_feedback
-from harness import Model, UsageError, load_run
+from harness import Model, UsageError, load_run, write_whole
 
 LEVELS = "levels.jsonl"
 HARD_UP_TO, EASY_FROM = 2.0, 5.0  # of the rubric's 6 points
@@ -138,9 +137,7 @@ def _question_level(task_id: str, samples: list[Feedback], rule: LevelRule, tier
 
 def write_levels(levels: Iterable[QuestionLevel], path: Path) -> None:
     """Write a line of JSON per question; the file appears at the end and whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(b"".join(msgspec.json.encode(level) + b"\n" for level in levels))
-    part.replace(path)
+    write_whole(path, b"".join(msgspec.json.encode(level) + b"\n" for level in levels))
 
 
 def read_levels(path: Path) -> Iterator[QuestionLevel]:

@@ -14,8 +14,8 @@ from distill.asking import Failure, ask, first_failures, mending_requests, read_
 from distill.fault_stages import RUNS
 from distill.lessons import Fault, FaultSource, Lesson, answer_in
 from distill.prompts import PromptName, fill
-from distill.questions import write_tasks
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
+from distill.task_files import write_tasks
 from distill.teaching import ORACLE, MendingLessons
 from harness import Run, load_run, open_model
 

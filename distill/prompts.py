@@ -29,7 +29,7 @@ class PromptName(StrEnum):
     SCORE_ANSWER = "score_answer"
 
 
-class Fault(StrEnum):
+class ErrorType(StrEnum):
     """The types of error that a teacher is asked for, as `PromptName.ANSWER_FAULTY` names and defines them."""
 
     SYNTAX = "syntax"

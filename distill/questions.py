@@ -1,12 +1,9 @@
-"""Questions to make lessons of: which ones, where they come from, the file that the harness has a teacher answer."""
+"""Questions to make lessons of: which ones, and where they come from."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,12 +13,12 @@ from distill.created import CreatedConfig
 from distill.lessons import LeakageError
 from distill.seeds import LevelWeights, SeedQuestion, Wanted, dealt, random_tiers, wanted_by_levels, wanted_of_tiers
 from distill.seeds import QuestionsBy as QuestionsBy
-from harness import CheckTests, Leak, Task, UsageError, find_leaks, ladder_families, ladder_rungs, load_benchmark
+from distill.task_files import read_families
+from harness import Leak, Task, UsageError, find_leaks, ladder_families, ladder_rungs, load_benchmark
 
 LADDER = "ladder"
 _SEEDS = 100  # more than a plan has parts
 _PROBES = 80  # the first part of the probes: no plan of questions has so many
-_GZIP = b"\x1f\x8b"
 _PROBED = 0.5  # the share of a file's questions that probes may take
 
 
@@ -82,6 +79,16 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Met:
+    """Prompts that a student has met: this round's `probes` are no questions, and those `asked` in the rounds before
+    are asked again only where a file has no other for that part of the plan.
+    """
+
+    probes: Container[str] = ()
+    asked: Container[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Draw:
     """How to draw from a file: `label` seeds it, and `share` bounds what is taken of a tier's questions.
 
@@ -108,20 +115,19 @@ def choose(
     tests: Sequence[Task],
     seed: int,
     seeds: Sequence[SeedQuestion] = (),
-    avoid: Container[str] = (),
-    asked: Container[str] = (),
+    met: Met | None = None,
 ) -> Chosen:
-    """Return the questions of a round; none that gives a test away, and none whose prompt is in `avoid`.
+    """Return the questions of a round, none of which gives a test away.
 
-    A question of a file whose prompt is in `asked` is asked again where the file has no other for its part of the plan.
     Raises UsageError when a file has none for a tier that is asked for, LeakageError when a question is a test by its
     id.
     """
+    met = met or Met()
     plan = _plan(config, weak, other, seed, seeds)
     if config.source == LADDER:
-        return _chosen(config, plan, _from_ladder(plan, seed), tests, avoid)
-    draw = _Draw(label=str(seed), avoid=avoid, later=asked)
-    return _chosen(config, plan, _from_file(config.source, plan, draw), tests, avoid)
+        return _chosen(config, plan, _from_ladder(plan, seed), tests, met.probes)
+    draw = _Draw(label=str(seed), avoid=met.probes, later=met.asked)
+    return _chosen(config, plan, _from_file(config.source, plan, draw), tests, met.probes)
 
 
 def choose_probes(
@@ -260,38 +266,3 @@ def _drawn(there: Sequence[Task], part: Wanted, draw: _Draw) -> list[Task]:
     most = min(part.count, int(len(there) * draw.share))
     drawn = chance.sample(new, min(most, len(new)))
     return drawn + chance.sample(old, min(most - len(drawn), len(old)))
-
-
-def write_tasks(tasks: Iterable[Task], path: Path, families: Mapping[str, str] | None = None) -> None:
-    """Write tasks in HumanEval's format with their tier, for `--tasks FILE`; the file appears at the end and whole.
-
-    `families` adds the kinds of tasks. Raises UsageError for a task with other tests.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    with part.open("w", encoding="utf-8") as out:
-        for task in tasks:
-            if not isinstance(task.tests, CheckTests):
-                raise UsageError(f"{task.task_id}: its tests are not in HumanEval's format")
-            call = f"\ncheck({task.entry_point})\n"
-            row = {
-                "task_id": task.task_id,
-                "prompt": task.prompt,
-                "entry_point": task.entry_point,
-                "canonical_solution": task.reference.removeprefix(task.prompt),
-                "test": task.tests.source.removesuffix(call),
-                "tier": task.tier or "",
-                "split": task.split,
-            }
-            if family := (families or {}).get(task.task_id):
-                row["family"] = family
-            out.write(json.dumps(row) + "\n")
-    part.replace(path)
-
-
-def read_families(path: Path) -> dict[str, str]:
-    """Return the kind of each task of a file whose line names one; the harness has read that file before."""
-    content = path.read_bytes()
-    if content.startswith(_GZIP):
-        content = gzip.decompress(content)
-    rows = (json.loads(line) for line in content.splitlines() if line.strip())
-    return {row["task_id"]: row["family"] for row in rows if isinstance(row.get("family"), str) and row["family"]}

@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -53,8 +54,8 @@ def rate_into(out: Path, benchmark: Benchmark, teacher: str, n_samples: int, set
     rated = {task_id for task_id, _ in known}
     count = len(known)
     if prompts:
-        model = open_model(teacher)
-        with out.open("a", encoding="ascii") as lines:  # a text may hold half a surrogate pair, which UTF-8 does not
+        with _appending(out) as lines:
+            model = open_model(teacher)
             for prompt, completion in zip(prompts, model.generate(prompts, settings), strict=True):
                 rating = read_rating(completion.text)
                 if rating is None:
@@ -77,6 +78,15 @@ def rate_into(out: Path, benchmark: Benchmark, teacher: str, n_samples: int, set
             f"{missing[0]} among them; the others are in {out}. Ask again with --temperature, or ask another teacher"
         )
     return count
+
+
+def _appending(out: Path) -> IO[str]:
+    """Open a file to add lines to it. Raises UsageError where that cannot be."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return out.open("a", encoding="ascii")  # a text may hold half a surrogate pair, which UTF-8 does not
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror or error}. Name another file with --out") from error
 
 
 def _known(out: Path, benchmark: Benchmark, teacher: str) -> set[tuple[str, int]]:

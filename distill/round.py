@@ -21,11 +21,12 @@ from distill.lessons import FaultSource, read_lessons
 from distill.levels import LEVELS, Level, find_levels, read_levels
 from distill.loop import Journal, LoopConfig, Machine
 from distill.mending import mended
-from distill.questions import Chosen, choose, choose_probes, read_families, write_tasks
+from distill.questions import Chosen, Met, choose, choose_probes
 from distill.round_runs import ANSWERS, PROBES, QUESTIONS, RoundRuns
 from distill.scratch import save
 from distill.seeds import SeedQuestion, seeds_of
 from distill.study import StudySettings, study
+from distill.task_files import read_families, write_tasks
 from distill.teaching import STUDENT, stored_answers
 from harness import (
     ModelUnavailable,
@@ -178,7 +179,8 @@ class Round:
             chosen = chosen_from(self._folder / CREATED, tests)
         else:
             probes = _prompts_in(self._folder / PROBES) if seeds else set()
-            chosen = choose(questions, weak, other, tests, self._seed, seeds, probes, self._asked_before())
+            met = Met(probes=probes, asked=self._asked_before())
+            chosen = choose(questions, weak, other, tests, self._seed, seeds, met)
         write_tasks(chosen.tasks, self._folder / QUESTIONS, chosen.families if seeds or questions.created else None)
         if seeds:
             plan = [{**asdict(part), "found": found} for part, found in zip(chosen.plan, chosen.found, strict=True)]

@@ -8,7 +8,6 @@ back for a comparison with the teacher. Killed and called again it goes on where
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import shutil
 from collections import Counter
@@ -40,6 +39,7 @@ from harness import (
     load_run,
     load_weights,
     open_model,
+    write_whole,
 )
 
 REPORT, SETTINGS, TRAINING = "scorer.json", "scorer.yaml", "training"
@@ -148,7 +148,7 @@ def make_scorer(
         agreement=agreement_with(open_model(str(out)), compared, settings),
     )
     (out / SETTINGS).write_text(dump(config), encoding="utf-8")
-    _write_whole(out / REPORT, msgspec.json.format(msgspec.json.encode(report)))
+    write_whole(out / REPORT, msgspec.json.format(msgspec.json.encode(report)))
     shutil.rmtree(out / TRAINING)  # only needed to go on
     return report
 
@@ -233,9 +233,3 @@ def _finished(out: Path, inputs: str) -> ScorerReport | None:
     path = out / REPORT
     report = msgspec.json.decode(path.read_bytes(), type=ScorerReport) if path.is_file() else None
     return report if report is not None and report.inputs == inputs else None
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Collection, Iterator
 from enum import StrEnum
@@ -12,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from distill.lessons import Lesson, answer_in, is_unicode
-from harness import Run, StopReason, UsageError, rules_for
+from harness import Run, StopReason, UsageError, rules_for, write_whole
 
 STUDENT, ORACLE = "student", "canonical"  # as teachers: the student of the round itself, and the questions' solutions
 _CUT_OFF = frozenset({StopReason.LENGTH.value, StopReason.TIME.value})
@@ -79,19 +78,17 @@ def stored_answers(path: Path, out: Path, questions: Collection[str]) -> int:
     A line of a run's own `samples.jsonl` counts by the program that was judged then, and does not where the answer was
     cut off. Raises UsageError that names the line for one that is no sample with a completion.
     """
-    part = out.with_name(f".{out.name}.{os.getpid()}")
-    count = 0
+    kept = []
     try:
-        with path.open("rb") as lines, part.open("w", encoding="ascii") as file:
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 row = _answer_of(line, f"{path}, line {number}") if line.strip() else None
                 if row is not None and row["task_id"] in questions:
-                    file.write(json.dumps(row) + "\n")
-                    count += 1
+                    kept.append(json.dumps(row) + "\n")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    part.replace(out)
-    return count
+    write_whole(out, "".join(kept))
+    return len(kept)
 
 
 def _answer_of(line: bytes, place: str) -> dict[str, str] | None:

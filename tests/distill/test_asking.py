@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from distill.asking import Asked, Request, ask, fault_requests, mending_requests, read_asked, write_asked
-from distill.prompts import Fault
-from distill.questions import write_tasks
+from distill.prompts import ErrorType
+from distill.task_files import write_tasks
 from harness import (
     CheckTests,
     Completion,
@@ -60,7 +60,7 @@ def test_the_types_of_error_take_turns(tmp_path: Path) -> None:
     teacher = Scripted(f"```python\ndef f(n):\n{BODY}```")
     assert ask(teacher, fault_requests(tasks(7)), GenerationSettings(), tmp_path / "texts") == 7
     asked = list(read_asked(tmp_path / "texts"))
-    assert [one.about for one in asked] == [*Fault, *Fault][:7]
+    assert [one.about for one in asked] == [*ErrorType, *ErrorType][:7]
     for prompt, one in zip(teacher.asked, asked, strict=True):
         assert f"an error of this type: {one.about}\n" in prompt.text
         assert f"Task {one.task_id[2:]}." in prompt.text
@@ -87,7 +87,7 @@ def test_killed_it_asks_for_the_others_alone(tmp_path: Path) -> None:
     assert [prompt.task_id for prompt in teacher.asked] == [f"T/{n}" for n in range(64, 130)]
     found = list(read_asked(path))
     assert [one.task_id for one in found] == [f"T/{n}" for n in range(130)]
-    assert found[64] == Asked(task_id="T/64", about=[*Fault][64 % 5], text="y")
+    assert found[64] == Asked(task_id="T/64", about=[*ErrorType][64 % 5], text="y")
     whole = tmp_path / "whole"
     ask(Scripted("y"), fault_requests(tasks(130)), GenerationSettings(), whole)
     assert [one.about for one in read_asked(whole)] == [one.about for one in found]

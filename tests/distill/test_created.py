@@ -25,8 +25,9 @@ from distill.created_text import Fate
 from distill.estimate import estimate
 from distill.levels import LEVELS, Level, LevelRule, QuestionLevel, write_levels
 from distill.loop import LoopConfig, Machine
-from distill.questions import QuestionsBy, QuestionsConfig, choose_probes, write_tasks
+from distill.questions import QuestionsBy, QuestionsConfig, choose_probes
 from distill.round_runs import PROBES, RoundRuns
+from distill.task_files import write_tasks
 from harness import (
     CheckTests,
     EvalConfig,

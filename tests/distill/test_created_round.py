@@ -24,8 +24,8 @@ from distill.created_text import Fate
 from distill.lessons import read_lessons
 from distill.levels import Level
 from distill.loop import CONFIG, Journal, LoopConfig, Machine
-from distill.questions import read_families
 from distill.round import Round
+from distill.task_files import read_families
 from harness import NoProgress, load_benchmark, load_run
 from tests.distill.test_created import runs
 from tests.distill.writing_teacher import Told, WritingTeacher, ladder_script

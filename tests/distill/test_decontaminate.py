@@ -451,6 +451,22 @@ def test_the_command_writes_clean_lines_as_they_stand(file: Path, tasks: str, tm
     assert (again.exit_code, "0 of 2 texts to leave out" in again.stdout) == (0, True)
 
 
+def test_where_nothing_can_be_written_is_said_before_anything_is_compared(file: Path, tmp_path: Path) -> None:
+    was = file.read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(file)
+    for out, said in (
+        (file, "is the file that is read"),
+        (tmp_path / "link.jsonl", "is the file that is read"),
+        (tmp_path / "away" / "clean.jsonl", "a folder that is there"),
+        (file / "clean.jsonl", "a folder that is there"),
+        (tmp_path, "cannot write"),
+    ):
+        ran = run(file, "--tasks", "no such tasks", "--out", out)
+        assert isinstance(ran.exception, UsageError), ran.exception
+        assert said in str(ran.exception)
+    assert file.read_bytes() == was
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_a_text_that_is_no_unicode_is_told_like_any_other(options: tuple[str, ...], tasks: str, tmp_path: Path) -> None:
     rows = [{"text": f"\ud800 {DESCRIPTION} \ud800", "id": "\udfff"}, {"text": "\ud800", "id": "b"}]

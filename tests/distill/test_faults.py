@@ -12,7 +12,7 @@ import pytest
 from distill.faults import FaultsConfig, mutated, with_faults, write_mutants
 from distill.lessons import Fault, FaultSource, Lesson, read_lessons, write_lessons
 from distill.loop import LoopConfig
-from distill.questions import write_tasks
+from distill.task_files import write_tasks
 from distill.teaching import TeacherConfig, lessons_of, stored_answers
 from distill.texts import text_of_lesson
 from harness import EvalConfig, Outcome, Run, Task, UsageError, evaluate, ladder_train, load_run

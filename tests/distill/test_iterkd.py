@@ -23,8 +23,9 @@ from distill.keep import Decision
 from distill.lessons import FaultSource, read_lessons
 from distill.levels import Level, read_levels
 from distill.loop import Journal, LoopConfig, Machine, run_loop, status_of
-from distill.questions import choose, read_families
+from distill.questions import choose
 from distill.round import Round
+from distill.task_files import read_families
 from harness import (
     Completion,
     GenerationSettings,

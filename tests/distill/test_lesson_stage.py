@@ -19,8 +19,8 @@ from distill.lesson_stage import DECONTAMINATION, LESSONS, learnt, why_nothing_i
 from distill.lessons import LeakageError, read_lessons
 from distill.likeness import Kind, Leak
 from distill.loop import LoopConfig, Machine
-from distill.questions import write_tasks
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
+from distill.task_files import write_tasks
 from harness import EvalConfig, MeasurementInvalid, NoProgress, Unanswered, evaluate, ladder_train
 
 pytestmark = pytest.mark.hf

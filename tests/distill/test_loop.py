@@ -25,8 +25,9 @@ from distill.estimate import estimate
 from distill.keep import Decision, KeepRule, decide
 from distill.lessons import LeakageError, Lesson, read_lessons, write_lessons
 from distill.loop import CONFIG, Journal, LoopConfig, Machine, read_decision, run_loop, status_of
-from distill.questions import QuestionsConfig, choose, write_tasks
+from distill.questions import QuestionsConfig, choose
 from distill.round import flagged
+from distill.task_files import write_tasks
 from harness import MeasurementInvalid, NoProgress, UsageError, find_leaks, load_benchmark, load_run
 
 pytestmark = pytest.mark.hf

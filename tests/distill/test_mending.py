@@ -23,9 +23,9 @@ from distill.estimate import estimate
 from distill.lessons import FaultSource, Lesson
 from distill.loop import LoopConfig, Machine
 from distill.mending import mended, mending_lessons
-from distill.questions import write_tasks
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
 from distill.study import examples_of
+from distill.task_files import write_tasks
 from distill.teaching import MendingLessons, lessons_of
 from distill.texts import text_of_lesson
 from distill.training import Row

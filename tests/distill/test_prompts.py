@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from distill.prompts import FIELDS, Fault, PromptName, digest_of_prompt, fence_for, fill
+from distill.prompts import FIELDS, ErrorType, PromptName, digest_of_prompt, fence_for, fill
 
 
 @pytest.mark.parametrize("name", PromptName)
@@ -37,7 +37,7 @@ def test_what_looks_like_a_field_in_a_text_stays_as_it_is() -> None:
 
 def test_the_faults_are_those_that_the_prompt_defines() -> None:
     text = fill(PromptName.ANSWER_FAULTY, {"instruction": "", "error": ""})
-    assert re.findall(r"^- ([\w-]+):", text, re.MULTILINE) == list(Fault)
+    assert re.findall(r"^- ([\w-]+):", text, re.MULTILINE) == list(ErrorType)
 
 
 @pytest.mark.parametrize(("text", "length"), [("", 3), ("a ``` b", 4), ("`" * 9, 10), ("``` x ````", 5)])

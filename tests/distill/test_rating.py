@@ -91,6 +91,17 @@ def test_the_file_is_one_that_tiers_are_made_of(teacher: Teacher, tmp_path: Path
     assert max(by_tier["easy"]) <= min(by_tier["hard"])
 
 
+def test_where_nothing_can_be_written_is_said_before_the_teacher_is_loaded(teacher: Teacher, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path, tmp_path / "file" / "ratings.jsonl"):
+        ran = CliRunner().invoke(distill, ["rate", "ladder", "--model", "org/teacher", "--out", str(out)])
+        assert isinstance(ran.exception, UsageError), ran.exception
+        assert "cannot write" in str(ran.exception)
+    assert teacher.asked == []
+    made = tmp_path / "new" / "ratings.jsonl"
+    assert CliRunner().invoke(distill, ["rate", "ladder", "--model", "t", "--out", str(made)]).exit_code == 0
+
+
 def test_what_is_in_the_file_is_not_asked_again(teacher: Teacher, tmp_path: Path) -> None:
     benchmark = load_benchmark("ladder")
     out = tmp_path / "r.jsonl"

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from distill.levels import Level, LevelRule, QuestionLevel
-from distill.questions import QuestionsBy, QuestionsConfig, choose, choose_probes, read_families, write_tasks
+from distill.questions import Met, QuestionsBy, QuestionsConfig, choose, choose_probes
 from distill.seeds import LevelWeights, SeedQuestion, apportioned, random_tiers, seeds_of, wanted_by_levels
+from distill.task_files import read_families, write_tasks
 from harness import Task, UsageError, ladder_families, load_benchmark
 
 TIERS = ("easy", "medium", "hard", "expert")
@@ -151,7 +152,7 @@ def test_a_file_of_questions_is_asked_by_level_as_well(marked: Path) -> None:
     probes = choose_probes(config, 8, ["a", "b"], (), 3)
     assert Counter(task.tier for task in probes.tasks) == {"a": 4, "b": 4}
     known = {task.prompt for task in probes.tasks}
-    chosen = choose(config, ["a"], ["b"], (), 3, seeds, known)
+    chosen = choose(config, ["a"], ["b"], (), 3, seeds, Met(probes=known))
     assert {task.tier for task in chosen.tasks} == {"a"}
     assert {task.prompt for task in chosen.tasks}.isdisjoint(known)
     # By weight 3 : 0.1, 6 are all of x; the 3 wider ones are of any kind but y.
@@ -201,7 +202,7 @@ def test_probes_leave_questions_of_a_small_tier_to_be_asked(tmp_path: Path) -> N
     assert Counter(task.tier for task in probes.tasks) == {"easy": 12, "hard": 4}
     assert (probes.found, probes.missing) == ((12, 4), 8)
     seeds = [seed("hard", "", Level.HARD)] * 4 + [seed("easy", "", Level.EASY)] * 12
-    chosen = choose(config, ["hard"], ["easy"], (), 3, seeds, {task.prompt for task in probes.tasks})
+    chosen = choose(config, ["hard"], ["easy"], (), 3, seeds, Met(probes={task.prompt for task in probes.tasks}))
     assert Counter(task.tier for task in chosen.tasks)["hard"] == 4
     # What the plan has and the file has not is said, for each part.
     wanted = {part.tier: part.count for part in chosen.plan if part.tier == "hard"}
@@ -216,7 +217,7 @@ def test_rounds_draw_different_questions_of_a_file_as_far_as_it_has_them(tmp_pat
     config = QuestionsConfig(source=str(source), count=12)
     asked: set[str] = set()
     for number, known in ((1, 0), (2, 0), (3, 6), (4, 12)):
-        chosen = choose(config, ["hard"], [], (), number, asked=asked)
+        chosen = choose(config, ["hard"], [], (), number, met=Met(asked=asked))
         prompts = {task.prompt for task in chosen.tasks}
         assert (len(prompts), len(prompts & asked), chosen.missing) == (12, known, 0)
         asked |= prompts

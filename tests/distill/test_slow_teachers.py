@@ -22,9 +22,10 @@ from distill.faults import FaultsConfig
 from distill.keep import Decision
 from distill.lessons import FaultSource, read_lessons
 from distill.loop import Journal, LoopConfig, Machine
-from distill.questions import choose, write_tasks
+from distill.questions import choose
 from distill.round import Round
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
+from distill.task_files import write_tasks
 from harness import (
     Completion,
     EvalConfig,

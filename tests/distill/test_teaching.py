@@ -11,7 +11,7 @@ import pytest
 
 from distill.faults import with_faults
 from distill.lessons import FaultSource, Lesson, answer_in, read_lessons, write_lessons
-from distill.questions import write_tasks
+from distill.task_files import write_tasks
 from distill.teaching import left_out_of, lessons_of, stored_answers
 from harness import EvalConfig, Outcome, Run, Task, evaluate, ladder_train, load_run, rules_for
 
