@@ -6,6 +6,7 @@ where it was. The student changes only by a decision that says so.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -147,6 +148,7 @@ class Journal:
             return
         started = time.monotonic()
         counts = work()
+        gc.collect()  # models hang in reference cycles, and the next stage needs their place on a GPU
         record = StageDone(stage=stage, seconds=round(time.monotonic() - started, 3), counts=counts)
         lines = [msgspec.json.encode(one) + b"\n" for one in (*done.values(), record)]
         write_whole(self.folder / STAGES, b"".join(lines))

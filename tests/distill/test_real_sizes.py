@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import weakref
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,25 @@ def test_with_adapters_a_recipe_is_the_same_but_for_the_training(name: str) -> N
     assert full.training.warmup_of(100) == 3
     dpo = name == "codellama-7b"
     assert full.pairs.contrastive is (Contrastive.DPO if dpo else Contrastive.MARGIN)
+
+
+def test_what_a_stage_had_loaded_is_gone_when_it_is_done(tmp_path: Path) -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.itself = self
+
+    loaded = []
+
+    def work() -> dict[str, int]:
+        loaded.append(weakref.ref(Model()))
+        return {}
+
+    gc.disable()
+    try:
+        Journal(tmp_path).once("evaluate", work)
+        assert loaded[0]() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.slow
