@@ -68,14 +68,12 @@ def run(out: Path, rounds: int | None, until_gate: bool, dry_run: bool, **option
     right ones, evaluate, decide. The recipe says which questions, and what wrong answers are for. Killed and started
     again with the same options it goes on.
     """
-    from msgspec.structs import replace
-
     from distill.config import chosen
     from distill.loop import LoopConfig, Machine, run_loop
     from harness import progress_for
 
-    loop = chosen("loop", options["recipe"], options["config"], LoopConfig, options["changes"])
-    loop = replace(loop, rounds=rounds or loop.rounds)
+    changes = (*options["changes"], *(() if rounds is None else (f"rounds={rounds}",)))
+    loop = chosen("loop", options["recipe"], options["config"], LoopConfig, changes)
     if dry_run:
         print_plan(loop)
         return

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
 from distill.claim import claimed
+from distill.command import distill
 from distill.config import load_file
 from distill.keep import Decision
 from distill.loop import CONFIG, Journal, LoopConfig, Machine, run_loop
@@ -195,3 +197,10 @@ def test_a_loops_records_name_absolute_paths(
     monkeypatch.chdir(tmp_path)
     with claimed(Path("out"), config()) as folder:
         assert folder == tmp_path.resolve() / "out"
+
+
+@pytest.mark.parametrize("options", [["--rounds", "5000"], ["--set", "rounds=0"], ["--set", "rounds=-3"]])
+def test_a_number_of_rounds_that_cannot_be_is_said(options: list[str], tmp_path: Path) -> None:
+    ran = CliRunner().invoke(distill, ["run", "--recipe", "sft", "--out", str(tmp_path / "out"), *options])
+    assert isinstance(ran.exception, UsageError), ran.exception
+    assert "rounds is 1 to 999" in str(ran.exception)

@@ -8,9 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from distill.levels import LEVELS, Level, LevelRule, QuestionLevel, write_levels
 from distill.loop import Journal, LoopConfig, Machine
 from distill.round import Round
-from harness import EvalConfig, NoProgress, evaluate
+from distill.task_files import write_tasks
+from harness import EvalConfig, NoProgress, evaluate, load_benchmark
 
 MEASURED, ASKABLE = 24, 12
 TEXTS = {"test": ("Return x, which is what was given to", "x"), "train": ("A number as it stands in line", "[x].pop()")}
@@ -73,3 +75,32 @@ def test_when_every_question_was_asked_there_is_nothing_to_try(measured: Path, t
     decision = Round(wanted, tmp_path / "rounds" / "02", 2, "demo:student", machine).play(measured / "run")
     assert (decision.kept, decision.student, decision.weak) == (False, "demo:student", ("hard",))
     assert decision.reason == "no question is left that the student was not trained on, so nothing was trained"
+
+
+def test_a_plan_that_asks_for_nothing_ends_the_round_and_not_the_loop(measured: Path, tmp_path: Path) -> None:
+    source = tasks(tmp_path / "q.jsonl", "hard", ASKABLE, "train")
+    folder = tmp_path / "01"
+    folder.mkdir()
+    probes = load_benchmark(str(source)).tasks[:6]
+    write_tasks(probes, folder / "probes.jsonl")
+    (folder / "levels").mkdir()
+    hard = [
+        QuestionLevel(
+            task_id=task.task_id,
+            level=Level.HARD,
+            rule=LevelRule.PASS_RATE,
+            samples=1,
+            unknown=0,
+            passed=0,
+            tier="hard",
+        )
+        for task in probes
+    ]
+    write_levels(hard, folder / "levels" / LEVELS)
+    for stage in ("probes", "attempts", "levels"):
+        Journal(folder).once(stage, lambda: {"probes": len(probes)})
+    machine = Machine(progress=NoProgress, say=lambda text: None)
+    wanted = config(measured, source, feedback="levels", weights={"hard": 0})
+    decision = Round(wanted, folder, 1, "demo:student", machine).play(measured / "run")
+    assert (decision.kept, decision.student) == (False, "demo:student")
+    assert "no question to train on, so nothing was trained" in decision.reason
