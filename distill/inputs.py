@@ -28,7 +28,6 @@ from harness import (
 )
 
 INPUTS = "inputs.json"
-_TASK_FILES = (".jsonl", ".jsonl.gz")
 
 
 def see_inputs(config: LoopConfig, student: str, out: Path, begun: bool) -> None:
@@ -59,8 +58,6 @@ def see_questions(config: QuestionsConfig, measured: Benchmark) -> None:
             except ValueError as error:
                 raise UsageError(f"questions.source {LADDER}: {measured.name} has other tiers ({error})") from error
         return
-    if not config.source.endswith(_TASK_FILES):
-        raise UsageError(f"questions.source {config.source!r}: {LADDER}, or a task file ({', '.join(_TASK_FILES)})")
     tasks = load_benchmark(config.source).tasks
     see_that_none_is_a_test(tasks, measured.tasks, config.source)
     if other := [task for task in tasks if not isinstance(task.tests, CheckTests)]:

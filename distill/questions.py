@@ -17,6 +17,7 @@ from distill.task_files import read_families
 from harness import Leak, Task, UsageError, find_leaks, ladder_families, ladder_rungs, load_benchmark
 
 LADDER = "ladder"
+_TASK_FILES = (".jsonl", ".jsonl.gz")
 _SEEDS = 100  # more than a plan has parts
 _PROBES = 80  # the first part of the probes: no plan of questions has so many
 _PROBED = 0.5  # the share of a file's questions that probes may take
@@ -46,6 +47,8 @@ class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     created: CreatedConfig | None = None
 
     def __post_init__(self) -> None:
+        if self.source != LADDER and not self.source.endswith(_TASK_FILES):
+            raise ValueError(f"source {self.source!r}: {LADDER}, or a task file ({', '.join(_TASK_FILES)})")
         if self.count < 1 or not 0 <= self.replay < 1 or not 0 <= self.widen <= 1:
             raise ValueError("count is at least 1, replay a share below 1, and widen a share")
         if self.created and self.feedback is not QuestionsBy.LEVELS:

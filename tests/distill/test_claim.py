@@ -89,7 +89,6 @@ MISSING = [
     ({"teacher": {"samples": "nothing.jsonl"}}, "cannot read nothing.jsonl"),
     ({"tasks": "nothing.jsonl"}, "nothing.jsonl"),
     ({"questions": {"source": "nothing.jsonl"}}, "nothing.jsonl"),
-    ({"questions": {"source": "mbpp"}}, "ladder, or a task file"),
     ({"questions": {"source": "{tmp}/list.jsonl"}}, "list.jsonl, line 1"),
     ({"questions": {"source": "{tmp}/tests.jsonl"}}, "not marked as a task to train on"),
     ({"questions": {"source": "{tmp}/hard.jsonl"}}, "no questions of the tier easy"),
