@@ -25,7 +25,6 @@ from distill.seeds import LevelWeights
 from harness import CheckTests, Task, write_whole
 
 NGRAM, MOST_ALIKE = 5, 0.7
-_ROUNDING = 1e-9  # a fifth of five is one
 
 
 class PerSeed(LevelWeights, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,7 +56,7 @@ class CreatedConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def most(self, seeds: int) -> int:
         """Return the most questions that so many seeds can ask for."""
-        return math.floor(max(self.per_seed.easy, self.per_seed.medium, self.per_seed.hard) * seeds + _ROUNDING)
+        return _whole(max(self.per_seed.easy, self.per_seed.medium, self.per_seed.hard) * seeds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +138,7 @@ def wishes_from(
     for level in Level:
         those = [one for one in levels if one.level is level]
         if those:
-            each, more = divmod(math.floor(getattr(config.per_seed, level.value) * len(those) + _ROUNDING), len(those))
+            each, more = divmod(_whole(getattr(config.per_seed, level.value) * len(those)), len(those))
             lucky = set(chance.sample(range(len(those)), more))
             chosen += [one for place, one in enumerate(those) for _ in range(each + (place in lucky))]
     if len(chosen) > most:
@@ -153,6 +152,10 @@ def wishes_from(
         )
         for place, one in enumerate(chosen)
     ]
+
+
+def _whole(amount: float) -> int:
+    return math.floor(amount + 1e-9)  # 0.29 of 100 is 29
 
 
 class Neighbours:

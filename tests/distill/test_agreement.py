@@ -56,6 +56,7 @@ def test_the_score_is_programs_times_inputs_with_a_value() -> None:
         ([[1, 2, 3]] * 3 + [[3, 2, 1]] * 2, 0.6, Fate.ACCEPTED),
         ([[1, 2, 3]] * 3 + [[3, 2, 1]] * 2, 0.61, Fate.NO_AGREEMENT),
         ([[1, 2, 3]] * 3, 1.0, Fate.ACCEPTED),
+        ([[1, 2, 3]] * 7 + [[n, 0, 0] for n in range(18)], 0.28, Fate.ACCEPTED),  # 0.28 x 25 is a bit above 7
         ([[FAILED] * 3] * 5, HALF, Fate.NO_AGREEMENT),  # no value at all
         ([[1, 2, FAILED]] * 5, HALF, Fate.FEW_VALUES),
         ([[1, 2, FAILED, 3]] * 5, HALF, Fate.ACCEPTED),

@@ -76,6 +76,11 @@ def test_each_seed_gets_as_many_questions_as_its_level_says() -> None:
     assert Counter(wished((2, 2, 2), easy=0, medium=1.5, hard=3)) == {Level.MEDIUM: 3, Level.HARD: 6}
 
 
+def test_shares_of_seeds_are_whole_questions() -> None:
+    shared = CreatedConfig(per_seed=PerSeed(easy=0.29, medium=0.29, hard=0.29))
+    assert [shared.most(seeds) for seeds in (100, 99, 3)] == [29, 28, 0]
+
+
 def test_no_more_are_asked_for_than_counted_and_which_is_chance() -> None:
     assert len(wished((0, 6, 6), most=5)) == 5
     assert len({tuple(wished((0, 6, 6), most=5, seed=seed)) for seed in range(8)}) > 1

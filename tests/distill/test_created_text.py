@@ -86,6 +86,7 @@ def test_what_belongs_to_no_question_is_passed_over(text: str) -> None:
         (question(calls="add([1], 2)\nadd([], 0)\n"), Fate.FEW_INPUTS),
         (question(calls="add([1], 2)\n" * 9), Fate.FEW_INPUTS),
         (question(calls="add([1])\nadd(1, 2, 3)\nadd()\nadd(xs=[1], k=2)\nadd(*[1], 2)\nadd(x, 1)\n"), Fate.FEW_INPUTS),
+        (question(calls="add([1], 1, k=2)\nadd([2], 1, k=2)\nadd([3], 1, **{})\n"), Fate.FEW_INPUTS),
         (question(calls="add([1], 1)\nadd([], 1)\nadd([exit()], 1)\nadd(9 ** 9, 1)\nadd(1, 1).x\n"), Fate.FEW_INPUTS),
         (question(calls="add(1j, 1)\nadd(..., 2)\nadd(b'', 2)\nadd(1e999, 2)\nadd('" + "a" * 1_000), Fate.FEW_INPUTS),
     ],
