@@ -20,7 +20,7 @@ import msgspec
 from distill.config import dump
 from distill.curriculum import Stage
 from distill.feedback import FeedbackConfig, give_feedback, read_feedback
-from distill.fitting import keep_adapter
+from distill.fitting import keep_adapter, see_that_peft_is_there
 from distill.lessons import LeakageError
 from distill.model_view import Answer, ModelView, ScoringRow, assess, scoring_rows
 from distill.prompts import PromptName, digest_of_prompt
@@ -48,8 +48,8 @@ REPORT, SETTINGS, TRAINING = "scorer.json", "scorer.yaml", "training"
 class ScorerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to make a scoring model of `model`, which is what `--model` takes, from assessments of `teacher`.
 
-    The share `held_back` of the tasks is not trained on, but for the comparison. An assessment has up to
-    `max_new_tokens`, the teacher's and the scorer's; `batch_size` programs are assessed at a time. `save_as` is the
+    The share `held_back` of the tasks, drawn by `seed`, is not trained on, but for the comparison. An assessment has up
+    to `max_new_tokens`, the teacher's and the scorer's; `batch_size` programs are assessed at a time. `save_as` is the
     type of the saved weights.
     """
 
@@ -121,6 +121,9 @@ def make_scorer(
     loaded = [load_run(folder) for folder in runs]
     for run in loaded:
         _see_that_it_is_for_training(run)
+    if config.training.lora is not None:
+        see_that_peft_is_there()
+    parent = find_checkpoint(config.model).folder
     paths = feedback or _asked(config, loaded, out, teacher)
     assessed = [pair for run, path in zip(loaded, paths, strict=True) for pair in assessments_of(run, path)]
     rows = list(scoring_rows(assessed))
@@ -129,7 +132,6 @@ def make_scorer(
     inputs = hashlib.sha256(dump(config).encode() + msgspec.json.encode(learnt)).hexdigest()
     if (done := _finished(out, inputs)) is not None:
         return done
-    parent = find_checkpoint(config.model).folder
     result = _trained(config, parent, learnt, out, out / TRAINING / inputs[:16])
     compared = [pair for pair in assessed if pair[0].task.task_id in kept_back and pair[1].score is not None]
     settings = GenerationSettings(max_new_tokens=config.max_new_tokens, batch_size=config.batch_size)

@@ -63,15 +63,14 @@ def tasks(few_tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def measured(students: dict[str, Path], tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run of a student on which every tier is weak, so that rounds need not begin with one."""
-    out = tmp_path_factory.mktemp("measured") / "student"
+def measured(students: dict[str, Path], tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return runs of the students, on which every tier is weak, so that rounds need not begin with one."""
+    folder = tmp_path_factory.mktemp("measured")
     decoding = Decoding(max_new_tokens=4, batch_size=32)
-    wanted = EvalConfig(
-        tasks=(str(tasks),), out=out, model=str(students["qwen2.5-coder-1.5b"]), weak_below=0.8, decoding=decoding
-    )
-    evaluate(wanted)
-    return out
+    for name, student in students.items():
+        out = folder / name
+        evaluate(EvalConfig(tasks=(str(tasks),), out=out, model=str(student), weak_below=0.8, decoding=decoding))
+    return {name: folder / name for name in students}
 
 
 def shrunken(name: str, student: Path, tasks: Path) -> LoopConfig:
@@ -94,6 +93,7 @@ def shrunken(name: str, student: Path, tasks: Path) -> LoopConfig:
             "faults.mutants=1",
             "max_new_tokens=4",
             "training.epochs=2",
+            "training.batch_size=2",
             "training.gradient_accumulation_steps=2",
         ],
     )
@@ -143,13 +143,13 @@ def test_what_a_stage_had_loaded_is_gone_when_it_is_done(tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_round_by_the_recipe(
-    name: str, students: dict[str, Path], measured: Path, tasks: Path, tmp_path: Path
+    name: str, students: dict[str, Path], measured: dict[str, Path], tasks: Path, tmp_path: Path
 ) -> None:
     import torch
 
     model = name.removesuffix("-lora")
     wanted = shrunken(name, students[model], tasks)
-    decision = Round(wanted, tmp_path, 1, wanted.student, machine()).play(measured)
+    decision = Round(wanted, tmp_path, 1, wanted.student, machine()).play(measured[model])
     stages = {stage: done.counts for stage, done in Journal(tmp_path).done().items()}
     lessons = list(read_lessons(tmp_path / "lessons.jsonl"))
     assert stages["lessons"]["lessons"] == len(lessons) == 8

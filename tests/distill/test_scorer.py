@@ -239,7 +239,7 @@ def test_the_shipped_recipe_makes_a_model_that_can_be_named_as_a_scorer(base: Pa
     assert shipped("scorer") == ("qwen2.5-coder-1.5b",)
     path = give_feedback(load_run(few), tmp_path, FeedbackConfig(lint=False), Reviewer())
     out = tmp_path / "scorer"
-    changes = [f"model={base}", "max_new_tokens=2", "training.gradient_accumulation_steps=2"]
+    changes = [f"model={base}", "max_new_tokens=2", "training.batch_size=2", "training.gradient_accumulation_steps=2"]
     options = [option for change in changes for option in ("--set", change)]
     arguments = [
         "scorer",
