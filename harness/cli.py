@@ -17,6 +17,7 @@ import click
 
 from harness.gate_commands import COMMANDS
 from harness.options import sandbox_option, workers_option
+from harness.selftest_command import selftest_command
 from harness.tiers_command import tiers_command
 
 EXIT_USAGE, EXIT_INVALID, EXIT_INTERRUPTED = 2, 3, 130
@@ -192,7 +193,7 @@ def tinypy_command(as_json: bool, **options: Any) -> None:
     print_written(make(options), as_json)
 
 
-for _command in (*COMMANDS, tiers_command):
+for _command in (*COMMANDS, selftest_command, tiers_command):
     main.add_command(_command)
 
 

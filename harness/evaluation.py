@@ -1,7 +1,6 @@
 """The main path: tasks -> samples -> verdicts -> report. The only concurrency of the harness is here.
 
-Samples are judged while more are being read or written; each verdict is on disk before the next is counted. What is
-already in the run folder is not done again, so a killed run goes on where it was.
+A verdict is on disk before the next is counted, and what the run folder holds is not done again: a killed run goes on.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from harness.judge import EvalPlusRule, Judge
 from harness.progress import NoProgress, Progress
 from harness.records import Benchmark, Report, RunConfig, Sample, Task, Verdict
 from harness.report import Tally, build_report
+from harness.selfcheck import see_that_it_holds
 from harness.sequential import StopRule, Watch
 from harness.sources import Decoding, ModelOptions, Source, open_source
 from harness.store import RunFolder
@@ -83,7 +83,7 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> list[Repor
     """Evaluate a model or samples file on each benchmark and return the reports, in the order of `config.tasks`.
 
     Each benchmark's run folder is `config.out`, or a folder in it named after the benchmark where there are several.
-    Raises UsageError for what the user can mend, SandboxError when the machine can run nothing any more.
+    Raises UsageError for what the user can mend, SandboxError or MeasurementInvalid where the machine fails.
     """
     benchmarks = [load_benchmark(name) for name in config.tasks]
     # Everything that can be wrong with the request is found before the sandbox is opened.
@@ -116,6 +116,7 @@ def _evaluate_one(
     limits = limits_for(benchmark, config)
     cells = open_cells(benchmark, config.sandbox, limits, config.workers, config.image, config.runtime)
     with closing(cells) as sandbox:
+        see_that_it_holds(sandbox, limits.memory_bytes, benchmark)
         run = resolve(config, benchmark, source, plan, sandbox, limits)
         watch = config.until.watch(run) if config.until else None
         with RunFolder(folder, run, config.resume) as store:

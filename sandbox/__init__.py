@@ -16,7 +16,9 @@ from sandbox.contract import (
 from sandbox.doctor import Finding, examine
 from sandbox.guest.codec import CodecError, Encoder, Opaque, dumps
 from sandbox.guest.decoding import Decoder, loads
+from sandbox.hostile import HostileProgram, hostile_program, hostile_programs
 from sandbox.select import NAMES, open_sandbox
+from sandbox.traces import Traces, traces_of
 
 __all__ = [
     "NAMES",
@@ -26,6 +28,7 @@ __all__ = [
     "Encoder",
     "Execution",
     "Finding",
+    "HostileProgram",
     "Limits",
     "Opaque",
     "Program",
@@ -35,9 +38,13 @@ __all__ = [
     "SandboxUnavailable",
     "Session",
     "Status",
+    "Traces",
     "dumps",
     "examine",
+    "hostile_program",
+    "hostile_programs",
     "loads",
     "open_sandbox",
     "replies",
+    "traces_of",
 ]

@@ -39,6 +39,9 @@ class Channel(Protocol):
     def diagnosis(self) -> str:
         """What the cell said last, for an error message."""
 
+    def processes(self) -> int:
+        """How many processes the cell has on the machine, its guest included; 0 when it has ended."""
+
 
 class CellSession:
     """One program in a cell; see `sandbox.contract.Session`."""
@@ -188,6 +191,10 @@ class Cell:
             self._channel.write(data)
         except OSError as error:
             self.abandon(f"the cell is gone: {error}")
+
+    def processes(self) -> int:
+        """How many processes it has on the machine, its guest included."""
+        return self._channel.processes()
 
     def forget(self, session: CellSession) -> None:
         self._sessions.pop(session._number, None)

@@ -85,6 +85,12 @@ def _remove_leftovers(client: Any) -> None:
                 client.api.remove_container(made["Id"], force=True)
 
 
+def resources() -> tuple[int, int]:
+    """Return how many containers of this process, and how many networks, the engine has."""
+    api = connect().api
+    return len(api.containers(all=True, filters={"label": f"{LABEL}={os.getpid()}"})), len(api.networks())
+
+
 def _host() -> str:
     """Return what tells the processes here from those of another machine, or container, with the same engine."""
     try:
@@ -260,6 +266,12 @@ class Container:
             # It may be removing itself already, or the engine is gone: then it ends with its standard input.
             with contextlib.suppress(*_ERRORS):
                 self._api.remove_container(self._id, force=True)
+
+    def processes(self) -> int:
+        try:
+            return len(self._api.top(self._id, ps_args="-eo pid")["Processes"])
+        except docker.errors.APIError:
+            return 0  # it has ended
 
     def _close(self) -> None:
         sock, self._socket = self._socket, None

@@ -203,12 +203,27 @@ class Namespaces:
                 self._listen()
         return self._said.decode("utf-8", "replace")[-2000:].strip()
 
+    def processes(self) -> int:
+        found = _children(self._process.pid)  # the guest, under which every process of its namespace is
+        for pid in found:
+            found += _children(pid)
+        return len(found)
+
     def _listen(self) -> None:
         """Take what the launcher and the guest have said so far."""
         stream = _open(self._process.stderr)
         os.set_blocking(stream.fileno(), False)
         while chunk := stream.read(1 << 16):
             self._said += chunk
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes that a process has started, or got when their parents ended; none when it has ended."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
 
 
 def _open(stream: IO[bytes] | None) -> IO[bytes]:

@@ -41,6 +41,11 @@ class _Slot:
                 self._cell = cell
             return self._cell
 
+    def processes(self) -> list[int]:
+        """How many processes the cell has on the machine, where there is one."""
+        with self._lock:
+            return [] if self._cell is None or self._cell.lost else [self._cell.processes()]
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
@@ -90,6 +95,10 @@ class Pool:
                 cell.forget(session)
         finally:
             self._free.put(slot)
+
+    def processes(self) -> list[int]:
+        """Return, for each cell that there is, how many processes it has on the machine, its guest included."""
+        return [number for slot in self._slots for number in slot.processes()]
 
     def close(self) -> None:
         """End every cell and leave nothing behind."""

@@ -24,7 +24,19 @@ from typing import Any
 
 import pytest
 
-from sandbox import CellLost, Decoder, Execution, Limits, Program, SandboxError, Status, loads, replies
+from sandbox import (
+    CellLost,
+    Decoder,
+    Execution,
+    Limits,
+    Program,
+    SandboxError,
+    Status,
+    hostile_program,
+    hostile_programs,
+    loads,
+    replies,
+)
 from sandbox.images import build
 from sandbox.pool import Pool
 
@@ -142,9 +154,12 @@ def test_what_is_not_python_is_a_syntax_error_reply(pool: Pool, source: str) -> 
     assert ran.status is Status.FINISHED
 
 
-@pytest.mark.parametrize("source", ['x = "1"' + '+"1"' * 100_000, "x = a" + ".b" * 200_000, "-" * 100_000 + "1"])
-def test_a_source_that_breaks_the_compiler_ends_its_own_process_at_most(pool: Pool, source: str) -> None:
-    ran = run(pool, source)
+@pytest.mark.parametrize(
+    "name",
+    ["a sum of a hundred thousand texts", "two hundred thousand attributes of attributes", "a hundred thousand signs"],
+)
+def test_a_source_that_breaks_the_compiler_ends_its_own_process_at_most(pool: Pool, name: str) -> None:
+    ran = run(pool, hostile_program(name).source)
     assert ran.status in (Status.KILLED, Status.OUT_OF_MEMORY) or ran.replies[0][0] in ("s", "e"), ran
 
 
@@ -200,53 +215,21 @@ def test_text_hashes_are_equal_in_two_cells(two_cells: Pool) -> None:
 # Limits
 
 
-CPU_BURNERS = {
-    "loop": "while True:\n    pass\n",
-    "catches everything": """
-        while True:
-            try:
-                while True:
-                    pass
-            except BaseException:
-                continue
-        """,
-    "ignores signals": """
-        import signal
-        for number in signal.valid_signals():
-            try:
-                signal.signal(number, signal.SIG_IGN)
-            except OSError:
-                pass
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        while True:
-            pass
-        """,
-    "one call into C": "import re\nre.match(r'(a+)+$', 'a' * 40 + 'b')\n",
-    "in a child": "import os\nif os.fork() == 0:\n    while True:\n        pass\nos.wait()\n",
-    "in threads": """
-        import threading
-        def burn():
-            while True:
-                pass
-        for _ in range(3):
-            threading.Thread(target=burn).start()
-        burn()
-        """,
-    "in short-lived children": """
-        import os
-        while True:
-            if os.fork() == 0:
-                sum(range(300_000))
-                os._exit(0)
-            os.wait()
-        """,
-}
+CPU_BURNERS = [
+    "loops before its function is there",
+    "loops and catches everything",
+    "ignores every signal and stops timers",
+    "one call into C: a regular expression",
+    "burns in a child",
+    "burns in threads",
+    "burns in short-lived children",
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", CPU_BURNERS.values(), ids=list(CPU_BURNERS))
-def test_cpu_time_is_limited(pool: Pool, source: str) -> None:
-    ran = run(pool, source, limits=SHORT)
+@pytest.mark.parametrize("name", CPU_BURNERS)
+def test_cpu_time_is_limited(pool: Pool, name: str) -> None:
+    ran = run(pool, hostile_program(name).source, limits=SHORT)
     assert (ran.status, ran.execution.detail) == (Status.TIMED_OUT, "cpu time")
     assert SHORT.cpu_seconds * 0.9 < ran.execution.cpu_seconds < SHORT.cpu_seconds + 1
 
@@ -258,22 +241,20 @@ def test_cpu_time_of_one_call_is_limited(pool: Pool) -> None:
     assert ran.value == 0
 
 
-SLEEPERS = {
-    "sleep": "import time\ntime.sleep(1e6)\n",
-    "pause": "import signal\nsignal.pause()\n",
-    "stops itself": "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n",
-    "waits for a child": "import os\nif os.fork() == 0:\n    os.execv('/usr/local/bin/python3', ['', '-S', '-c', "
-    "'import time; time.sleep(1e6)'])\nos.wait()\n",
-    "vfork": "import subprocess, sys\nsubprocess.run(['/usr/local/bin/python3', '-S', '-c', 'input()'], stdin=-1)\n",
-    "reads a pipe": "import os\nos.read(os.pipe()[0], 1)\n",
-}
+SLEEPERS = [
+    "pauses",
+    "stops itself",
+    "waits for a child that sleeps",
+    "waits for a child that reads",
+    "reads a pipe that nobody writes to",
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", SLEEPERS.values(), ids=list(SLEEPERS))
-def test_wall_time_is_limited(pool: Pool, source: str) -> None:
+@pytest.mark.parametrize("name", SLEEPERS)
+def test_wall_time_is_limited(pool: Pool, name: str) -> None:
     start = time.monotonic()
-    ran = run(pool, source, limits=NAP)
+    ran = run(pool, hostile_program(name).source, limits=NAP)
     assert time.monotonic() - start < NAP.wall_seconds + 2
     if ran.status is not Status.FINISHED:  # a program may be refused its child
         assert (ran.status, ran.execution.detail) == (Status.TIMED_OUT, "wall time")
@@ -291,20 +272,13 @@ def test_an_interactive_program_that_does_not_listen_is_ended(pool: Pool) -> Non
 
 
 def test_memory_of_a_process_is_limited(pool: Pool) -> None:
-    ran = run(pool, "def attack():\n    kept = []\n    while True:\n        kept.append(bytearray(10**7))\n")
+    ran = run(pool, hostile_program("keeps ten megabytes after ten megabytes").source)
     assert ran.status is Status.OUT_OF_MEMORY, ran
     assert ran.execution.peak_memory_bytes < 4 * MEMORY
 
 
 def test_memory_of_all_processes_together_is_limited(pool: Pool) -> None:
-    source = f"""
-    import os, time
-    for _ in range(6):
-        if os.fork() == 0:
-            kept = bytearray({MEMORY * 6 // 10})
-            time.sleep(100)
-    time.sleep(100)
-    """
+    source = hostile_program("eight children, each with 60 % of the memory").source
     assert run(pool, source).status is Status.OUT_OF_MEMORY
 
 
@@ -314,16 +288,16 @@ def test_one_huge_allocation_is_refused_or_ends_the_program(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    "name",
     [
-        "os.write(1, b'x' * 65536)",
-        "os.write(2, b'x' * 65536)",
-        "print('x' * 1000); print('y' * 1000, file=sys.stderr)",
-        "os.close(1) if not wrote else None; wrote = True; os.write(2, b'x' * 65536)",
+        "ten gigabytes on standard output, in one line",
+        "standard error without end",
+        "standard output and standard error by turns",
+        "closes standard output and goes on",
     ],
 )
-def test_output_is_limited(pool: Pool, body: str) -> None:
-    ran = run(pool, f"import os, sys\nwrote = False\nwhile True:\n    {body}\n")
+def test_output_is_limited(pool: Pool, name: str) -> None:
+    ran = run(pool, hostile_program(name).source)
     assert (ran.status, ran.execution.detail) == (Status.OUTPUT_LIMIT, "standard output and standard error")
     assert 0 < len(ran.execution.output) <= 4096
 
@@ -362,16 +336,9 @@ def test_recursion_without_end_is_the_program_s_own_failure(pool: Pool) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass\n",
-        "import os\nwhile True:\n    try:\n        os.fork() or os._exit(0)\n    except OSError:\n        pass\n",
-    ],
-    ids=["bomb", "zombies"],
-)
-def test_a_fork_bomb_is_bounded(pool: Pool, source: str) -> None:
-    ran = run(pool, source, limits=SHORT)
+@pytest.mark.parametrize("name", ["fork bomb", "children that nobody waits for"])
+def test_a_fork_bomb_is_bounded(pool: Pool, name: str) -> None:
+    ran = run(pool, hostile_program(name).source, limits=SHORT)
     assert ran.status in (Status.TIMED_OUT, Status.OUT_OF_MEMORY)
     assert_honest_program_is_answered(pool)
 
@@ -401,34 +368,6 @@ def test_threads_and_processes_are_bounded(pool: Pool) -> None:
     for name in ("threads", "processes"):
         ran = run(pool, source, (name,), limits=limits)
         assert ran.status is Status.OUT_OF_MEMORY or 10 <= ran.value <= 20
-
-
-def test_limits_cannot_be_raised(pool: Pool) -> None:
-    source = """
-    import os, resource
-    def attack():
-        raised = []
-        for name in [name for name in dir(resource) if name.startswith("RLIMIT_")]:
-            kind = getattr(resource, name)
-            soft, hard = resource.getrlimit(kind)
-            if hard == -1:
-                continue
-            try:
-                resource.setrlimit(kind, (hard + 1, hard + 1))
-                raised.append(name)
-            except (OSError, ValueError):
-                pass
-        for what in (lambda: os.nice(-20), lambda: os.sched_setaffinity(0, {0}),
-                     lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)),
-                     lambda: os.write(os.open("/proc/self/oom_score_adj", os.O_WRONLY), b"-1000")):
-            try:
-                what()
-                raised.append("scheduling")
-            except OSError:
-                pass
-        return raised
-    """
-    assert run(pool, source).value == []
 
 
 # How a program ends
@@ -480,25 +419,8 @@ def processes():
 
 
 def test_a_daemon_is_gone_when_the_next_program_runs(pool: Pool) -> None:
-    source = """
-    import os, signal, time
-    def attack():
-        if os.fork() == 0:
-            os.setsid()
-            if os.fork() == 0:
-                for number in signal.valid_signals():
-                    try:
-                        signal.signal(number, signal.SIG_IGN)
-                    except OSError:
-                        pass
-                os.closerange(0, 64)
-                time.sleep(3600)
-            os._exit(0)
-        os.wait()
-        return True
-    """
-    ran = run(pool, source)
-    assert (ran.value, ran.status) == (True, Status.FINISHED)
+    ran = run(pool, hostile_program("leaves a daemon behind that ignores signals").source, ("add", 1, 2))
+    assert (ran.value, ran.status) == (-7, Status.FINISHED)
     assert run(pool, PROCESSES, ("processes",)).value == [1]
 
 
@@ -518,19 +440,19 @@ def test_the_work_folder_is_empty_for_the_next_program(pool: Pool) -> None:
         assert run(pool, source).value == ("/work", [])
 
 
-LITTER = {
-    "deep folders": "import os\nfor _ in range(3000):\n    os.mkdir('d')\n    os.chdir('d')\n",
-    "closed folder": "import os\nos.makedirs('a/b')\nopen('a/b/c', 'w')\nos.chmod('a/b', 0)\nos.chmod('a', 0)\n",
-    "many files": "for i in range(100_000):\n    open(str(i), 'w')\n",
-    "work folder closed": "import os\nos.mkdir('a')\nos.chmod('.', 0)\n",
-    "bad name": "import os\nos.mkdir(b'\\xff\\n')\n",
-}
+LITTER = [
+    "five thousand folders, each in the one before",
+    "a million empty files",
+    "three thousand folders, each in the one before, and then as many files as there is room for",
+    "pipes, sockets, closed folders and odd names",
+    "closes its work folder",
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", LITTER.values(), ids=list(LITTER))
-def test_litter_is_gone_for_the_next_program(pool: Pool, source: str) -> None:
-    assert run(pool, source).status is Status.FINISHED
+@pytest.mark.parametrize("name", LITTER)
+def test_litter_is_gone_for_the_next_program(pool: Pool, name: str) -> None:
+    assert run(pool, hostile_program(name).source).status is Status.FINISHED
     left = "import os\ndef attack():\n    open('mine', 'w').write('x')\n    return os.listdir('/work')\n"
     assert run(pool, left).value == ["mine"]
 
@@ -550,22 +472,6 @@ def test_the_work_folder_is_bounded(pool: Pool) -> None:
     wrote, number = run(pool, source).value
     assert wrote <= LIMITS.disk_bytes
     assert number in (27, 28)  # file too large, no space left
-
-
-def test_shared_memory_cannot_be_had(pool: Pool) -> None:
-    source = """
-    import ctypes, os
-    def attack():
-        libc = ctypes.CDLL(None, use_errno=True)
-        had = [name for name in ("/dev/shm", "/run/lock", "/var/tmp") if os.path.exists(name)]
-        had += ["shmget"] if libc.shmget(7, 4096, 0o1777) >= 0 else []
-        had += ["semget"] if libc.semget(7, 1, 0o1777) >= 0 else []
-        had += ["msgget"] if libc.msgget(7, 0o1777) >= 0 else []
-        had += ["shm_open"] if libc.shm_open(b"/x", 0o102, 0o666) >= 0 else []
-        had += ["mq_open"] if libc.mq_open(b"/x", 0o102, 0o666, None) >= 0 else []
-        return had
-    """
-    assert run(pool, source).value == []
 
 
 def test_locks_and_ports_of_one_cell_do_not_concern_another(two_cells: Pool) -> None:
@@ -643,149 +549,35 @@ def test_a_program_does_not_see_the_one_that_waits_behind_it(pool: Pool) -> None
 # Nothing of the host
 
 
-def test_there_is_no_network(pool: Pool) -> None:
-    with socket.create_server(("0.0.0.0", 0)) as server:
-        port = server.getsockname()[1]
-        source = f"""
-        import errno, os, socket, time
-        HOST = [("127.0.0.1", {port}), ("172.17.0.1", {port})]
-        PLACES = [*HOST, ("1.1.1.1", 53), ("8.8.8.8", 443), ("169.254.169.254", 80)]
-        def attack():
-            start, reached = time.monotonic(), []
-            for place in PLACES:
-                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                    link = socket.socket(socket.AF_INET, kind)
-                    link.settimeout(1)
-                    try:
-                        link.connect(place)
-                        link.send(b"x")
-                        link.recv(1)
-                        reached.append(place)
-                    except OSError:
-                        pass
-            for path in ("/var/run/docker.sock", "/run/docker.sock"):
-                reached += [path] * os.path.exists(path)
-            try:
-                socket.getaddrinfo("example.org", 80)
-                reached.append("names")
-            except OSError:
-                pass
-            return reached, time.monotonic() - start
-        """
-        reached, seconds = run(pool, source).value
-    assert reached == []
-    assert seconds < 2
-
-
-def test_unusual_sockets_are_denied(pool: Pool) -> None:
-    source = """
-    import socket
-    def attack():
-        made = []
-        for family in range(1, 46):
-            for kind in (1, 2, 3, 4, 5, 10):
-                try:
-                    socket.socket(family, kind).close()
-                    made.append((family, kind))
-                except OSError:
-                    pass
-        return sorted(made)
-    """
-    assert set(run(pool, source).value) <= {(family, kind) for family in (1, 2, 10) for kind in (1, 2)}
-
-
-def test_no_file_of_the_host_is_there(pool: Pool, tmp_path: Path) -> None:
-    (tmp_path / CANARY).write_text(CANARY)
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What the hostile suite is told about the machine outside."""
+    folder = tmp_path_factory.mktemp("host")
+    (folder / CANARY).write_text(CANARY)
     at_home = Path.home() / f".{CANARY}"
     at_home.write_text(CANARY)
-    places = [tmp_path, tmp_path / CANARY, at_home, ROOT / "pyproject.toml", ROOT / "tests", Path("/etc/shadow")]
-    source = f"""
-    import os
-    PLACES = {[str(path) for path in places]}
-    def attack():
-        seen = [path for path in PLACES if os.path.exists(path)]
-        for folder, names, files in os.walk("/"):
-            if folder == "/":
-                names.remove("proc")
-            seen += [os.path.join(folder, name) for name in names + files if {CANARY!r} in name]
-        for prefix in ("/proc/1/root", "/proc/1/cwd", "/proc/self/root/../..", "/proc/self/cwd/../../.."):
-            seen += [prefix + path for path in PLACES if os.path.exists(prefix + path)]
-        return seen
-    """
-    try:
-        ran = run(pool, source)
-    finally:
-        at_home.unlink()
-    assert ran.value == []
+    paths = [folder, folder / CANARY, at_home, ROOT / "pyproject.toml", ROOT / "tests", build.cache_folder()]
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        yield {"ports": [port], "paths": [str(path) for path in paths], "canary": [CANARY[:20], CANARY[20:]]}
+    at_home.unlink()
 
 
-def test_no_environment_of_the_host_is_there(pool: Pool) -> None:
-    source = """
-    import glob, os
-    def attack():
-        text = [repr(os.environ)]
-        for path in glob.glob("/proc/*/environ") + glob.glob("/proc/*/cmdline") + glob.glob("/proc/self/*"):
-            try:
-                text.append(open(path, errors="replace").read(1 << 16))
-            except OSError:
-                pass
-        return sorted(os.environ), "".join(text)
-    """
-    names, text = run(pool, source).value
-    assert set(names) <= {"HOME", "LANG", "OPENBLAS_NUM_THREADS", "TMPDIR"}
-    assert CANARY not in text
-    assert str(ROOT) not in text
-    assert str(build.cache_folder()) not in text
+@pytest.mark.parametrize("name", [attack.name for attack in hostile_programs() if attack.reaches])
+def test_nothing_is_reached(pool: Pool, host: dict[str, Any], name: str) -> None:
+    attack = hostile_program(name)
+    ran = run(pool, attack.source_on(host), ("attack",), limits=replace(LIMITS, cpu_seconds=5))
+    if "crashed" not in attack.outcomes or ran.status is not Status.KILLED:
+        assert ran.value == []
 
 
-def test_only_harmless_devices_are_there(pool: Pool) -> None:
+def test_harmless_devices_work(pool: Pool) -> None:
     source = """
     import os
     def attack():
-        found = [name for name in os.listdir("/dev") if not os.path.islink("/dev/" + name)]
-        return found, [len(os.read(os.open("/dev/" + name, os.O_RDONLY), 8)) for name in ("null", "zero", "urandom")]
+        return [len(os.read(os.open("/dev/" + name, os.O_RDONLY), 8)) for name in ("null", "zero", "urandom")]
     """
-    found, sizes = run(pool, source).value
-    folders = {"pts", "mqueue"}  # an engine's; that neither can be written is another test's
-    assert set(found) - folders <= {"null", "zero", "full", "random", "urandom", "tty", "ptmx", "console"}
-    assert sizes == [0, 8, 8]
-
-
-def test_nothing_can_be_written_but_the_work_folder(pool: Pool) -> None:
-    source = """
-    import os
-    def attack():
-        wrote = []
-        for folder, names, files in os.walk("/"):
-            if folder == "/":
-                names.remove("proc")
-                names.remove("work")
-            try:
-                os.close(os.open(folder + "/x", os.O_CREAT | os.O_WRONLY))
-                wrote.append(folder)
-            except OSError:
-                pass
-            for name in files:
-                path = os.path.join(folder, name)
-                if folder == "/dev" or folder.startswith("/dev/"):
-                    continue
-                for attempt in (lambda: os.close(os.open(path, os.O_WRONLY)), lambda: os.chmod(path, 0o777),
-                                lambda: os.unlink(path), lambda: os.link(path, "/work/x"), lambda: os.utime(path)):
-                    try:
-                        attempt()
-                        wrote.append(path)
-                    except OSError:
-                        pass
-        for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/net/ipv4/ip_forward",
-                     "/proc/self/uid_map", "/proc/1/uid_map", "/proc/self/setgroups"):
-            try:
-                os.write(os.open(path, os.O_WRONLY), b"1")
-                wrote.append(path)
-            except OSError:
-                pass
-        return wrote
-    """
-    assert run(pool, source, limits=replace(LIMITS, cpu_seconds=5)).value == []
+    assert run(pool, source).value == [0, 8, 8]
 
 
 def test_only_its_own_descriptors_are_open(pool: Pool) -> None:
@@ -801,91 +593,6 @@ def test_only_its_own_descriptors_are_open(pool: Pool) -> None:
 
 
 # No way out
-
-
-def test_the_guest_and_other_processes_cannot_be_touched(pool: Pool) -> None:
-    source = """
-    import ctypes, os, resource, signal
-    def attack():
-        touched = []
-        for what in ("mem", "environ", "maps", "fd/0", "root/etc/passwd", "cwd"):
-            try:
-                os.stat("/proc/1/" + what) if what == "cwd" else open("/proc/1/" + what, "rb").read(1)
-                touched.append(what)
-            except OSError:
-                pass
-        for number in signal.valid_signals():
-            for target in (1, os.getppid()):
-                try:
-                    os.kill(target, number)
-                except OSError:
-                    pass
-        try:
-            resource.prlimit(1, resource.RLIMIT_CPU, (1, 1))
-            touched.append("prlimit")
-        except OSError:
-            pass
-        try:
-            os.setpriority(os.PRIO_PROCESS, 1, 19)
-            touched.append("priority")
-        except OSError:
-            pass
-        try:
-            os.kill(-1, signal.SIGKILL)
-        except OSError:
-            pass
-        return touched
-    """
-    assert run(pool, source).value == []
-
-
-CALLS = {  # numbers on x86-64 and arm64; arguments with which they would do something
-    "ptrace": (101, 117, (16, 1, 0, 0)),
-    "process_vm_readv": (310, 270, (1, 0, 0, 0, 0, 0)),
-    "mount": (165, 40, (b"none", b"/work", b"tmpfs", 0, 0)),
-    "umount2": (166, 39, (b"/work", 2)),
-    "pivot_root": (155, 41, (b"/", b"/work")),
-    "chroot": (161, 51, (b"/work",)),
-    "unshare": (272, 97, (0x10000000,)),
-    "setns": (308, 268, (0, 0)),
-    "clone a user namespace": (56, 220, (0x10000011, 0, 0, 0, 0)),
-    "clone3": (435, 435, (0, 0)),
-    "keyctl": (250, 219, (0, -3, 1)),
-    "add_key": (248, 217, (b"user", b"x", b"y", 1, -3)),
-    "bpf": (321, 280, (0, 0, 0)),
-    "userfaultfd": (323, 282, (1,)),
-    "io_uring_setup": (425, 425, (8, 0)),
-    "perf_event_open": (298, 241, (0, 0, -1, -1, 0)),
-    "open_by_handle_at": (304, 265, (-100, 0, 0)),
-    "personality": (135, 92, (0x0040000,)),
-    "settimeofday": (164, 170, (0, 0)),
-    "sethostname": (170, 161, (b"x", 1)),
-    "init_module": (175, 105, (0, 0, 0)),
-    "kexec_load": (246, 104, (0, 0, 0, 0)),
-    "reboot": (169, 142, (0, 0, 0, 0)),
-    "swapon": (167, 224, (b"/work/x", 0)),
-    "mknodat": (259, 33, (-100, b"/work/null", 0o20666, 0x103)),
-    "memfd_create": (319, 279, (b"x", 0)),
-    "pidfd_getfd": (438, 438, (0, 0, 0)),
-    "fsopen": (430, 430, (b"tmpfs", 0)),
-    "open_tree": (428, 428, (-100, b"/", 1)),
-    "quotactl": (179, 60, (0, 0, 0, 0)),
-    "acct": (163, 89, (b"/work/x",)),
-    "setxattr": (188, 5, (b"/work", b"user.x", b"y", 1, 0)),
-}
-
-
-@pytest.mark.parametrize("name", CALLS)
-def test_a_dangerous_system_call_is_denied(pool: Pool, name: str) -> None:
-    x86, arm, arguments = CALLS[name]
-    source = f"""
-    import ctypes, os
-    def attack():
-        libc = ctypes.CDLL(None, use_errno=True)
-        number = {x86} if os.uname().machine == "x86_64" else {arm}
-        return libc.syscall(number, *{arguments!r}), ctypes.get_errno()
-    """
-    assert run(pool, source).value in ((-1, 1), (-1, 38))  # EPERM, ENOSYS
 
 
 def test_a_program_is_nobody(pool: Pool) -> None:
