@@ -37,11 +37,12 @@ class Contrastive(StrEnum):
 class PairSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to train on pairs: L = L_sl + weight * L_cl + unlikelihood * L_ul.
 
-    `beta` and `gamma` are those of the margin loss, `dpo_beta` that of DPO. `by_row` has L_sl count each answer alike,
-    instead of each token. With `none` and no unlikelihood a training is, bit by bit, that of the correct sides as rows.
+    No contrastive term is the default, since none was measured to be worth its cost (docs/results.md). `beta` and
+    `gamma` are those of the margin loss, `dpo_beta` that of DPO. `by_row` has L_sl count each answer alike, instead of
+    each token. With `none` and no unlikelihood a training is, bit by bit, that of the correct sides as rows.
     """
 
-    contrastive: Contrastive = Contrastive.MARGIN
+    contrastive: Contrastive = Contrastive.NONE
     weight: float = 0.1
     beta: float = 2.0
     gamma: float = 0.5
@@ -153,7 +154,7 @@ def log_probs_of(model: Any, pairs: Sequence[Pair], pad: int, batch_size: int = 
     """Return what a model makes of each pair, without gradients and dropout."""
     import torch
 
-    objective = PairObjective(PairSettings())
+    objective = PairObjective(PairSettings(contrastive=Contrastive.MARGIN))  # both sides go through the model
     found = []
     was_training = model.training
     model.eval()

@@ -23,7 +23,7 @@ run harness eval --model demo:student --tasks ladder --batch-size 64 --max-new-t
     --out "$OUT/student"
 
 heading "2. One round: the teacher answers training questions of the weak tiers, the student learns the right answers"
-run harness distill run --recipe demo --out "$OUT/loop"
+run harness distill run --recipe demo --rounds 1 --out "$OUT/loop"
 
 heading "3. The new student on the whole ladder"
 run harness show "$OUT/loop/rounds/01/candidate" --failures 1

@@ -54,7 +54,7 @@ def test_a_value_that_could_change_nothing_is_refused(changes: dict[str, object]
 ACTING = [
     {"pairs": {"by_row": True}},  # L_sl of right answers alone
     {"pairs": {"contrastive": "dpo", "dpo_beta": 0.5, "weight": 0.3}, "faults": {"sources": ["student"]}},
-    {"pairs": {"beta": 1.0, "gamma": 0.1}, "faults": {"sources": ["mutation"], "mutants": 5}},
+    {"pairs": {"contrastive": "margin", "beta": 1.0}, "faults": {"sources": ["mutation"], "mutants": 5}},
     {"teacher": SAMPLED},
     {"teacher": {"model": "t", "temperature": 0.5, "mends": True}, "faults": {"n_samples": 2, "temperature": 0.9}},
     {"faults": {"sources": ["teacher"], "temperature": 0.2}},

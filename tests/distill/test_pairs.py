@@ -144,7 +144,7 @@ def test_log_probabilities_are_those_of_each_text_alone() -> None:
 
 
 def test_the_whole_loss_is_the_sum_of_its_terms_over_the_examples_of_the_batch() -> None:
-    how = PairSettings(weight=0.3, unlikelihood=0.2)
+    how = PairSettings(contrastive=Contrastive.MARGIN, weight=0.3, unlikelihood=0.2)
     objective, model = PairObjective(how), model_of()
     examples = [*PAIRS[:2], *ROWS]
     loss = objective.loss(model, objective.collate(examples, 0)).item()
@@ -189,7 +189,7 @@ def test_unlikelihood_makes_the_wrong_tokens_less_likely() -> None:
 
 
 def test_what_is_measured_says_the_step_and_both_sides() -> None:
-    _, result = trained(PairSettings(), [*PAIRS, *ROWS])
+    _, result = trained(PairSettings(contrastive=Contrastive.MARGIN), [*PAIRS, *ROWS])
     assert [note.step for note in result.notes] == list(range(1, 13))
     assert {"loss/supervised", "loss/contrastive", "logps/chosen", "logps/rejected", "logps/accuracy"} == {
         name for note in result.notes for name in note.measures
@@ -198,7 +198,7 @@ def test_what_is_measured_says_the_step_and_both_sides() -> None:
 
 
 def test_a_batch_of_plain_rows_alone_is_a_supervised_one() -> None:
-    model, result = trained(PairSettings(), ROWS)
+    model, result = trained(PairSettings(contrastive=Contrastive.MARGIN), ROWS)
     plain = model_of()
     train(plain, ROWS, (stage(len(ROWS)),), SETTINGS, 0)
     assert torch.equal(weights_of(model), weights_of(plain))
@@ -252,7 +252,7 @@ def test_dpo_without_references_and_windows_of_pairs_are_refused() -> None:
     with pytest.raises(UsageError, match="with_references"):
         objective.loss(model_of(), objective.collate(PAIRS, 0))
     with pytest.raises(UsageError, match="leave the window out"):
-        trained(PairSettings(), settings=TrainSettings(steps=1, window=4))
+        trained(PairSettings(contrastive=Contrastive.MARGIN), settings=TrainSettings(steps=1, window=4))
 
 
 def test_settings_are_read_from_a_recipe_and_checked() -> None:
