@@ -29,12 +29,11 @@ from harness.records import CheckTests, Outcome, Task, Verdict, to_json
 from harness.selfcheck import CHECKED, TASKS, sample_of
 from sandbox import HostileProgram, Limits, Sandbox, Traces, hostile_programs, open_sandbox, traces_of
 
-LIMITS = Limits(cpu_seconds=1.0, wall_seconds=3.0, memory_bytes=256 << 20, output_bytes=1 << 20, reply_bytes=8 << 20)
-GRACE_SECONDS = 2.0
-RECORD_BYTES = 64 << 10
+# CPU time ends what burns. The backstop is wide, so that a busy machine changes nothing; what only waits has another.
+LIMITS = Limits(cpu_seconds=1.0, wall_seconds=20.0, memory_bytes=256 << 20, output_bytes=1 << 20, reply_bytes=8 << 20)
+_REACHING_CPU_SECONDS = 5.0  # for programs that look at every file
 _RULE = EvalPlusRule(least=1.0, factor=4.0, most=1.0)
 _CALLS_WALL_SECONDS = 2 * (_RULE.most + 1.0)  # what the judge adds to the backstop of compared calls
-_SETTLE_SECONDS = 5.0  # for an engine that is still removing what has ended
 _PAUSE_SECONDS = 0.05
 BLIND_SPOTS = (
     "T71: a program that has the answers to the public tests by heart is a right program to them. What shows it is the "
@@ -94,13 +93,20 @@ class SelfTest:
 
 @dataclass
 class Bench:
-    """Where hostile programs are judged: a cell for them, one beside it, and what is looked at from outside."""
+    """Where hostile programs are judged: a cell for them, one beside it, and what is looked at from outside.
+
+    A program may take `grace_seconds` longer than its limit, its verdict `record_bytes` on disk, and an engine
+    `settle_seconds` to remove what has ended.
+    """
 
     cell: Sandbox
     neighbour: Sandbox
     traces: Callable[[], Traces]
     guarded: Callable[[], str]
-    facts: dict[str, object]
+    facts: dict[str, object] = field(default_factory=dict)
+    grace_seconds: float = 2.0
+    record_bytes: int = 64 << 10
+    settle_seconds: float = 5.0
     before: Traces = field(init=False)
     digest: str = field(init=False)
 
@@ -116,9 +122,11 @@ class Bench:
             verdict, seconds, beside = self._judge_beside_a_right_one(program, by)
             outcomes.append(str(verdict.outcome))
             problems += _about_verdict(program, by, verdict)
-            if seconds > (limit := _limits(program).wall_seconds + (_CALLS_WALL_SECONDS if by == "call" else 0.0)):
-                late = limit + GRACE_SECONDS
-                problems += [f"it took {seconds:.1f} s, {late:.1f} s are allowed"] if seconds > late else []
+            allowed = _limits(program).wall_seconds + _CALLS_WALL_SECONDS * (by == "call") + self.grace_seconds
+            if seconds > allowed:
+                problems.append(f"it took {seconds:.1f} s, {allowed:.1f} s are allowed")
+            if (size := len(to_json(verdict))) > self.record_bytes:
+                problems.append(f"its record has {size} bytes")
             problems += _unless_passed(beside, "beside it")
             problems += _unless_passed(judged(self.cell, NEXT, CHECKED.reference + PROBE), "after it")
             problems += self._left()
@@ -153,7 +161,7 @@ class Bench:
 
     def _left(self) -> list[str]:
         """Return what is on the machine that was not there before, once an engine has had time to tidy up."""
-        end = time.monotonic() + _SETTLE_SECONDS
+        end = time.monotonic() + self.settle_seconds
         while (now := self.traces()) != self.before and time.monotonic() < end:
             time.sleep(_PAUSE_SECONDS)
         problems = [] if now == self.before else [f"left on the machine: {now}, before it {self.before}"]
@@ -161,7 +169,8 @@ class Bench:
 
 
 def _limits(program: HostileProgram) -> Limits:
-    return replace(LIMITS, wall_seconds=program.wall_seconds or LIMITS.wall_seconds)
+    cpu_seconds = _REACHING_CPU_SECONDS if program.reaches else LIMITS.cpu_seconds
+    return replace(LIMITS, cpu_seconds=cpu_seconds, wall_seconds=program.wall_seconds or LIMITS.wall_seconds)
 
 
 def judged(sandbox: Sandbox, task: Task, program: str, limits: Limits = LIMITS) -> Verdict:
@@ -179,8 +188,6 @@ def _about_verdict(program: HostileProgram, by: str, verdict: Verdict) -> list[s
         problems.append(f"judged {verdict.outcome}{reason}, expected {' or '.join(sorted(allowed))}")
     if program.reaches and verdict.outcome is Outcome.FAILED and verdict.evidence.actual != "[]":
         problems.append(f"it reached {verdict.evidence.actual}")
-    if (size := len(to_json(verdict))) > RECORD_BYTES:
-        problems.append(f"its record has {size} bytes")
     return problems
 
 

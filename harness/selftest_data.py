@@ -75,7 +75,7 @@ def data_attacks(sandbox: Sandbox, folder: Path) -> list[Callable[[], Line]]:
         ("G76", "an answer that is an expression of Python", partial(_expression, sandbox, folder)),
         ("G77", "a cache of expected values that is a pickle", partial(_pickles, sandbox, folder)),
         ("G78", "the cell goes away under a program", partial(_lost_cell, sandbox.name)),
-        ("G78", "no engine answers", partial(_no_engine, folder)),
+        ("G78", "no engine answers", _no_engine),
     ]
     if sandbox.name == "docker":
         found.append(("G78", "the image is missing", _no_image))
@@ -91,9 +91,9 @@ def _extraction() -> list[str]:
     problems = []
     sources = [program.source for program in hostile_programs() if program.item == "R24"]
     for source in [*sources, "```python\n" * 100_000, '"""' * 1_000_000]:
-        start = time.process_time()
+        start = time.thread_time()
         program = extract_program(CHECKED, source)
-        if (seconds := time.process_time() - start) > _EXTRACTION_SECONDS or not isinstance(program, str):
+        if (seconds := time.thread_time() - start) > _EXTRACTION_SECONDS or not isinstance(program, str):
             problems.append(f"{seconds:.1f} s for {source[:20]!r}…")
     return problems
 
@@ -197,8 +197,8 @@ def _lost_cell(name: str) -> list[str]:
     return [f"judged {verdict.outcome}"] * (verdict.outcome is not Outcome.NOT_JUDGED)
 
 
-def _no_engine(folder: Path) -> list[str]:
-    with environment("DOCKER_HOST", f"unix://{folder}/nobody.sock"):
+def _no_engine() -> list[str]:
+    with environment("DOCKER_HOST", "tcp://127.0.0.1:1"):  # where nobody listens
         return _unavailable("auto")
 
 

@@ -87,8 +87,9 @@ def _remove_leftovers(client: Any) -> None:
 
 def resources() -> tuple[int, int]:
     """Return how many containers of this process, and how many networks, the engine has."""
-    api = connect().api
-    return len(api.containers(all=True, filters={"label": f"{LABEL}={os.getpid()}"})), len(api.networks())
+    with contextlib.closing(connect()) as client:
+        containers = client.api.containers(all=True, filters={"label": f"{LABEL}={os.getpid()}"})
+        return len(containers), len(client.api.networks())
 
 
 def _host() -> str:

@@ -21,11 +21,11 @@ class Traces:
 
 def traces_of(*pools: Pool) -> Traces:
     """Return what the cells of these pools have on the machine. Raises SandboxError when the engine does not say."""
-    counts = [count for pool in pools for count in pool.processes()]
+    cells = [(pool.name, count) for pool in pools for count in pool.processes()]
     containers = networks = 0
     if any(pool.name == "docker" for pool in pools):
         from sandbox import docker
 
         containers, networks = docker.resources()
-        containers -= len([count for pool in pools if pool.name == "docker" for count in pool.processes()])
-    return Traces(processes=sum(max(0, count - 1) for count in counts), containers=containers, networks=networks)
+        containers -= sum(name == "docker" for name, _ in cells)
+    return Traces(processes=sum(max(0, count - 1) for _, count in cells), containers=containers, networks=networks)

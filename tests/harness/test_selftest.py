@@ -1,0 +1,164 @@
+"""The self-test: what must be true after an attack is looked at, and what is not is said.
+
+The hostile programs themselves are run in real cells by test_judge.py and tests/sandbox/test_cells.py; here a scripted
+sandbox does what no real one may do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeSandbox, FakeSession, Script, saying
+
+from harness.selfcheck import CHECKED
+from harness.selftest import Bench, Line, SelfTest, open_bench
+from harness.selftest_command import print_selftest
+from harness.selftest_data import BAD_LINES, data_attacks
+from sandbox import HostileProgram, Limits, Program, SandboxError, Traces, hostile_program
+
+KINDS = [pytest.param("docker", marks=pytest.mark.docker), "local"]
+NOTHING = Traces(processes=0, containers=0, networks=0)
+RIGHT = saying('["v",3]', '["v",5]', '["v",0.75]', '["v",0]')
+FALSE = saying('["v",-7]', '["v",-7]', '["v",-7]', '["v",-7]')
+CHEAT = hostile_program("object equal to everything")
+CHEAT_BY_CHECK = replace(CHEAT, judged_by=("check",))
+
+
+def cells(attack: Script = FALSE, next_one: str = "[]", right: Script = RIGHT) -> FakeSandbox:
+    """Return a sandbox that says this for a hostile program, this for the honest one behind it, and this for others."""
+
+    def script(program: Program) -> Script:
+        if "def left(" in program.source:
+            return saying(f'["v",{next_one}]', '["v",3]')
+        return right if program.source == CHECKED.reference else attack
+
+    return FakeSandbox(script)
+
+
+def problems(program: HostileProgram = CHEAT_BY_CHECK, **changes: Any) -> str:
+    """Return what is found after an attack at a bench where all is well but for the changes."""
+    well = {"cell": cells(), "neighbour": cells(), "traces": lambda: NOTHING, "guarded": lambda: "as it was"}
+    return "; ".join(Bench(**{**well, "settle_seconds": 0.1, **changes}).attack(program).problems)
+
+
+def then(*values: Any) -> Callable[[], Any]:
+    """Return a function that returns one value after the other, and the last for ever."""
+    following = itertools.chain(values, itertools.repeat(values[-1]))
+    return lambda: next(following)
+
+
+def test_an_attack_that_is_held_off_has_no_problems() -> None:
+    assert problems() == ""
+
+
+def test_what_must_be_true_after_an_attack_is_looked_at() -> None:
+    reaching = hostile_program("devices")
+    assert problems(cell=cells(RIGHT)) == "it passed"
+    assert problems(cell=cells(Script(lost=True))).startswith("judged not_judged (the machine failed")
+    assert problems(cell=cells(saying('["e","E","Exception","no",1]'))) == "judged error (E: no), expected failed"
+    assert problems(reaching, cell=cells(saying('["v",["sda"]]'))) == "it reached ['sda']"
+    assert problems(reaching, cell=cells(saying('["v",[]]'))) == ""
+    assert "after it is judged failed" in problems(cell=cells(next_one='["process 7"]'))
+    assert "['process 7']" in problems(cell=cells(next_one='["process 7"]'))
+    assert "beside it is judged failed" in problems(neighbour=cells(right=FALSE))
+    assert "left on the machine" in problems(traces=then(NOTHING, replace(NOTHING, processes=1)))
+    assert problems(traces=then(NOTHING, replace(NOTHING, containers=1), NOTHING)) == ""  # an engine tidies up
+    assert problems(guarded=then("as it was", "other")) == "files of the host are not as they were"
+    assert "its record has" in problems(record_bytes=100)
+
+
+def test_an_attack_that_takes_too_long_is_a_problem() -> None:
+    class Slow(FakeSandbox):
+        @contextlib.contextmanager
+        def start(self, program: Program, limits: Limits) -> Iterator[FakeSession]:
+            time.sleep(0.2)
+            with super().start(program, limits) as session:
+                yield session
+
+    program = replace(CHEAT_BY_CHECK, wall_seconds=0.1)
+    assert problems(program, cell=Slow(cells()._script), grace_seconds=0.0).startswith("it took 0.")
+    assert problems(program, cell=Slow(cells()._script)) == ""
+
+
+def test_what_is_not_promised_decides_nothing_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    cell = cells(RIGHT)
+    cell.not_promised = ("memory is bounded for each process; more is sampled",)
+    bench = Bench(cell=cell, neighbour=cells(), traces=lambda: NOTHING, guarded=lambda: "")
+    line = bench.attack(replace(CHEAT_BY_CHECK, promise="memory is bounded for each process"))
+    assert (line.held, line.promised) == (False, False)
+    assert bench.attack(replace(CHEAT_BY_CHECK, promise="file locks")).promised
+    result = SelfTest(
+        sandbox="local", lines=(line,), not_promised=cell.not_promised, blind_spots=("T71: answers",), seconds=1.0
+    )
+    assert print_selftest(result, as_json=False) == 0
+    said = capsys.readouterr().out
+    assert "NOT HELD (not promised)" in said
+    assert "not promised by the local sandbox: memory is bounded" in said
+    assert "not promised by any sandbox: T71" in said
+
+
+def test_the_exit_code_is_3_when_an_attack_gets_through(capsys: pytest.CaptureFixture[str]) -> None:
+    held = Line(item="T51", tries="this", outcome="failed")
+    through = Line(item="T52", tries="that", outcome="passed", problems=("it passed",))
+    result = SelfTest(sandbox="docker", lines=(held, through), not_promised=(), blind_spots=(), seconds=1.0)
+    assert print_selftest(result, as_json=True) == 3
+    said = json.loads(capsys.readouterr().out)
+    assert [line["held"] for line in said["lines"]] == [True, False]
+    assert (said["held"], said["sandbox"]) == (False, "docker")
+    assert print_selftest(result, as_json=False) == 3
+    assert "T52, that: it passed" in capsys.readouterr().out
+    assert print_selftest(replace(result, lines=(held,)), as_json=False) == 0
+
+
+@pytest.fixture(params=KINDS)
+def bench(request: pytest.FixtureRequest, require: Any) -> Iterator[Bench]:
+    with contextlib.ExitStack() as stack:
+        try:
+            made = stack.enter_context(open_bench(request.param))
+        except SandboxError as error:
+            require(False, f"{request.param} cells: {error}")
+            raise
+        yield made
+
+
+@pytest.mark.slow
+def test_attacks_are_held_off_by_real_cells(bench: Bench, tmp_path: Path) -> None:
+    names = [
+        "leaves a daemon behind that ignores signals",
+        "secrets of the harness's environment and command line",
+        "servers of the host and of a cloud",
+        "files of the host, the data and other samples",
+        "looks for what a program before it left, and leaves something",
+        "answers for all calls, then leaves",
+    ]
+    assert [line for line in map(bench.attack, map(hostile_program, names)) if not line.held] == []
+    lines = [attack() for attack in data_attacks(bench.cell, tmp_path)]
+    assert [line for line in lines if not line.held] == []
+    assert {line.item for line in lines} == {"R24", *(f"G{number}" for number in range(72, 79))}
+
+
+@pytest.mark.slow
+def test_traces_of_a_running_program_are_seen(bench: Bench) -> None:
+    program = Program(source="import os, time\nos.fork()\nopen('x', 'w')\nprint(1, flush=True)\ntime.sleep(60)\n")
+    with bench.cell.start(program, Limits(wall_seconds=30)) as session:
+        end = time.monotonic() + 20
+        while bench.traces().processes < 2 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert bench.traces().processes == 2
+        session.end()
+    assert bench.attack(CHEAT_BY_CHECK).problems == ()
+
+
+def test_a_line_that_is_read_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BAD_LINES, "a good line", '{"task_id": "Own/0", "solution": "x"}')
+    attacks = data_attacks(FakeSandbox(RIGHT), tmp_path)
+    lines = [attack() for attack in attacks if "samples:" in str(attack.args)]  # type: ignore[attr-defined]
+    assert {line.tries: line.problems for line in lines if not line.held} == {"samples: a good line": ("it was read",)}
