@@ -100,7 +100,8 @@ class CreatedStages:
         path = self._runs.folder / name
         path.touch()
         if requests:
-            teacher = open_model(self._runs.config.teacher.name)
+            config = self._runs.config.teacher
+            teacher = open_model(config.name, config.options)
             ask(teacher, requests, self._runs.asking(self._config.temperature), path, self._runs.seed)
         asked = list(read_asked(path))
         counts = {"teacher_calls": len(asked), "tokens": sum(one.tokens for one in asked)}

@@ -58,7 +58,7 @@ class FaultStages:
         wanted = {lesson.task_id for lesson in self._without_faults(FaultSource.TEACHER)}
         tasks = [task for task in load_benchmark(self._questions).tasks if task.task_id in wanted]
         texts, path = self._runs.folder / ASKED_TEXTS, self._runs.folder / ASKED
-        teacher = open_model(config.teacher.name)  # before its time begins
+        teacher = open_model(config.teacher.name, config.teacher.options)  # before its time begins
         ask(teacher, fault_requests(tasks), self._runs.asking(config.faults.temperature), texts)
         found = write_asked(tasks, texts, path)
         counts = self._runs.evaluated(self._questions, RUNS[FaultSource.TEACHER], stored=path) if found else {}

@@ -14,7 +14,6 @@ from distill.fitting import see_that_peft_is_there
 from distill.logits import see_that_tokens_agree
 from distill.loop import LoopConfig
 from distill.questions import LADDER, QuestionsBy, QuestionsConfig, see_that_none_is_a_test
-from distill.teaching import ORACLE, STUDENT
 from harness import (
     Benchmark,
     CheckTests,
@@ -23,6 +22,7 @@ from harness import (
     find_checkpoint,
     ladder_families,
     load_benchmark,
+    open_model,
     static_tiers,
     write_whole,
 )
@@ -38,8 +38,10 @@ def see_inputs(config: LoopConfig, student: str, out: Path, begun: bool) -> None
     if config.training.lora:
         see_that_peft_is_there()
     find_checkpoint(student)
-    if config.teacher.model not in (None, STUDENT, ORACLE):
-        find_checkpoint(str(config.teacher.model))
+    if config.teacher.on_a_server:
+        open_model(config.teacher.name, config.teacher.options)  # which asks it for a token
+    elif config.teacher.can_be_asked:
+        find_checkpoint(config.teacher.name)
     if config.questions.feedback.needs_probes and config.attempts.views.scorer:
         find_checkpoint(config.attempts.views.scorer)
     if config.logits:

@@ -95,8 +95,8 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError("max_new_tokens is at least 1")
         if self.save_as not in SAVED_TYPES:
             raise ValueError(f"save_as {self.save_as!r}: one of {', '.join(SAVED_TYPES)}")
-        if self.logits and (self.faults.sources or self.teacher.model in (None, STUDENT)):
-            raise ValueError("logits need another model for a teacher, and lessons without faulty sides")
+        if self.logits and (self.faults.sources or self.teacher.model in (None, STUDENT) or self.teacher.on_a_server):
+            raise ValueError("logits need another model, on this machine, for a teacher, and no faulty sides")
         if FaultSource.TEACHER in self.faults.sources and not self.teacher.can_be_asked:
             raise ValueError("faults by the teacher need a model for a teacher that can be asked")
         if self.questions.created and not self.teacher.can_be_asked:

@@ -32,7 +32,7 @@ def mended(runs: RoundRuns) -> dict[str, int]:
         counts = runs.evaluated(str(runs.folder / FAILED), ANSWERS, ORACLE) if failed else {}
         return {"samples": 0, **counts, "teacher_calls": len(failed)}
     requests, texts, path = mending_requests(tries), runs.folder / TEXTS, runs.folder / MENDED
-    ask(open_model(teacher.name), requests, runs.asking(teacher.temperature), texts)
+    ask(open_model(teacher.name, teacher.options), requests, runs.asking(teacher.temperature), texts)
     found = write_asked(tries.tasks(), texts, path)
     counts = runs.evaluated(str(runs.folder / QUESTIONS), ANSWERS, stored=path) if found else {}
     calls = sum(1 for _ in read_asked(texts))

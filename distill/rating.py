@@ -15,7 +15,17 @@ from typing import IO
 import msgspec
 
 from distill.prompts import PromptName, fill
-from harness import Benchmark, GenerationSettings, MeasurementInvalid, Prompt, Task, UsageError, open_model
+from distill.teaching import HF
+from harness import (
+    Benchmark,
+    GenerationSettings,
+    MeasurementInvalid,
+    ModelOptions,
+    Prompt,
+    Task,
+    UsageError,
+    open_model,
+)
 
 LEAST, MOST = 0.0, 10.0  # as the prompt has it
 MAX_CHARACTERS = 8_000  # of a task that is shown to the teacher
@@ -39,15 +49,22 @@ class _Line:
     text: str
 
 
-def rate_into(out: Path, benchmark: Benchmark, teacher: str, n_samples: int, settings: GenerationSettings) -> int:
+def rate_into(
+    out: Path,
+    benchmark: Benchmark,
+    teacher: str,
+    n_samples: int,
+    settings: GenerationSettings,
+    options: ModelOptions | None = None,
+) -> int:
     """Write the ratings that are not in the file yet, as they come, and return how many it then holds.
 
-    `teacher` is what `open_model` takes. Raises UsageError when the file is another teacher's or another benchmark's,
-    MeasurementInvalid, with their names, when tasks got no rating, and what the model raises.
+    `teacher` and `options` are what `open_model` takes. Raises UsageError when the file is another teacher's or another
+    benchmark's, MeasurementInvalid, with their names, when tasks got no rating, and what the model raises.
     """
     if n_samples > 1 and settings.temperature == 0:
         raise UsageError(f"{n_samples} greedy judgements of a task are all the same: give --temperature as well")
-    known = _known(out, benchmark, teacher)
+    known = _known(out, benchmark, by := _name_of(teacher, options))
     prompts = [
         prompt for prompt in _prompts(benchmark, n_samples) if (prompt.task_id, prompt.sample_index) not in known
     ]
@@ -55,7 +72,7 @@ def rate_into(out: Path, benchmark: Benchmark, teacher: str, n_samples: int, set
     count = len(known)
     if prompts:
         with _appending(out) as lines:
-            model = open_model(teacher)
+            model = open_model(teacher, options)
             for prompt, completion in zip(prompts, model.generate(prompts, settings), strict=True):
                 rating = read_rating(completion.text)
                 if rating is None:
@@ -65,7 +82,7 @@ def rate_into(out: Path, benchmark: Benchmark, teacher: str, n_samples: int, set
                     sample_index=prompt.sample_index,
                     rating=rating,
                     benchmark=benchmark.name,
-                    teacher=teacher,
+                    teacher=by,
                     text=completion.text,
                 )
                 lines.write(json.dumps(msgspec.to_builtins(line)) + "\n")
@@ -78,6 +95,13 @@ def rate_into(out: Path, benchmark: Benchmark, teacher: str, n_samples: int, set
             f"{missing[0]} among them; the others are in {out}. Ask again with --temperature, or ask another teacher"
         )
     return count
+
+
+def _name_of(teacher: str, options: ModelOptions | None) -> str:
+    """Return what lines call the teacher: a server's model is another than a checkpoint of the same name."""
+    if options is None or options.backend == HF:
+        return teacher
+    return f"{teacher} on {options.base_url or 'a server'}"
 
 
 def _appending(out: Path) -> IO[str]:

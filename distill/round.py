@@ -206,7 +206,7 @@ class Round:
         model = self._student if teacher.model == STUDENT else str(teacher.model)
         decoding = self._runs.sampling(teacher.n_samples, teacher.temperature)
         decoding = replace(decoding, time_limit_seconds=teacher.time_limit_seconds)
-        counts = self._runs.evaluated(str(questions), ANSWERS, model, decoding)
+        counts = self._runs.evaluated(str(questions), ANSWERS, model, decoding, options=teacher.options)
         asked = len(load_benchmark(str(questions)).tasks) * teacher.n_samples
         calls = {"teacher_calls": 0 if teacher.model == STUDENT else counts["samples"]}
         return counts | calls | self._runs.unanswered(asked, counts["samples"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill.loop import LoopConfig, Machine
-from harness import Decoding, EvalConfig, GenerationSettings, MeasurementInvalid, Outcome, evaluate
+from harness import Decoding, EvalConfig, GenerationSettings, MeasurementInvalid, ModelOptions, Outcome, evaluate
 
 PROBES, QUESTIONS, ANSWERS = "probes.jsonl", "questions.jsonl", "answers"
 
@@ -29,8 +29,11 @@ class RoundRuns:
         model: str | None = None,
         decoding: Decoding | None = None,
         stored: Path | None = None,
+        options: ModelOptions | None = None,
     ) -> dict[str, int]:
         """Evaluate a model, or stored answers in its place, as the run folder of that name, and return the counts.
+
+        `options` say what runs the model (None: this machine).
 
         Raises MeasurementInvalid when the machine failed on some sample: nothing may follow from such a run, and the
         same call later judges what is missing.
@@ -39,6 +42,7 @@ class RoundRuns:
             tasks=(tasks,),
             out=self.folder / name,
             model=model,
+            options=options or ModelOptions(),
             samples=stored,
             partial=stored is not None,
             decoding=decoding or Decoding(batch_size=self.config.batch_size, max_new_tokens=self.config.max_new_tokens),

@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 
 from distill.lessons import Lesson, answer_in, is_unicode
-from harness import Run, StopReason, UsageError, rules_for, write_whole
+from harness import ModelOptions, Run, StopReason, UsageError, rules_for, write_whole
 
+HF, OPENAI = "hf", "openai"
 STUDENT, ORACLE = "student", "canonical"  # as teachers: the student of the round itself, and the questions' solutions
 _CUT_OFF = frozenset({StopReason.LENGTH.value, StopReason.TIME.value})
 _NOT_PROMPTED = frozenset({"samples", "canonical"})  # protocols of runs in which no model was asked anything
@@ -35,12 +36,17 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     asked for mended ones, once each; how the student tries is said by the loop's `faults`, and what is learnt of them
     by `mending_lessons`. An oracle mends by giving the questions' own solutions.
 
+    With the `backend` openai the model is one of an OpenAI-compatible server, at `base_url` or what `OPENAI_BASE_URL`
+    says; the key is read from `OPENAI_API_KEY`.
+
     After `time_limit_seconds` a model is asked no more in that stage of the round (None: it takes as long as it takes);
     what it has answered is used.
     """
 
     model: str | None = None
     samples: str | None = None
+    backend: str = HF
+    base_url: str | None = None
     n_samples: int = 1
     temperature: float = 0.0
     mends: bool = False
@@ -50,6 +56,7 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def __post_init__(self) -> None:
         if (self.model is None) == (self.samples is None):
             raise ValueError("a teacher is either a model or a file of samples")
+        self._see_that_the_backend_fits()
         if self.n_samples < 1 or self.temperature < 0:
             raise ValueError("n_samples is at least 1, temperature at least 0")
         if self.n_samples > 1 and not self.temperature:
@@ -60,6 +67,24 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError(f"mending_lessons: {self.mending_lessons} needs a teacher that mends programs")
         if self.time_limit_seconds is not None and (self.time_limit_seconds <= 0 or self.model in (None, ORACLE)):
             raise ValueError("time_limit_seconds is above 0, and for a model that writes: stored answers take no time")
+
+    def _see_that_the_backend_fits(self) -> None:
+        if self.backend != HF and self.model in (None, STUDENT, ORACLE):
+            raise ValueError(f"backend: {self.backend} is for a model that is asked, and {self.name} is none")
+        try:
+            _ = self.options
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    @property
+    def options(self) -> ModelOptions:
+        """What runs the model."""
+        return ModelOptions(backend=self.backend, base_url=self.base_url)
+
+    @property
+    def on_a_server(self) -> bool:
+        """Whether the model runs elsewhere, so that no file of it is here."""
+        return self.backend == OPENAI
 
     @property
     def can_be_asked(self) -> bool:

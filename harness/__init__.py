@@ -40,17 +40,18 @@ if TYPE_CHECKING:
     from harness.gate import gate as gate_baselines
     from harness.half import Half, halves
     from harness.measured_tiers import Rating, tiers_from_ratings, tiers_from_runs
+    from harness.model_options import ModelOptions
     from harness.models.checkpoint import digest_of, find_checkpoint
     from harness.models.loading import load_weights
     from harness.models.seam import Completion, GenerationSettings, Model, Prompt
-    from harness.options import sandbox_option, workers_option
+    from harness.options import backend_options, sandbox_option, workers_option
     from harness.paired import Difference
     from harness.probes import Candidate
     from harness.progress import BarProgress, NoProgress, PlainProgress, Progress, progress_for
     from harness.protocols import rules_for
     from harness.runs import Baseline, Run, find_runs, load_run
     from harness.scores import HalfScore, TierKind, TierScore, TierSource, WeakKind, WeakRule
-    from harness.sources import Decoding, ModelOptions, open_model
+    from harness.sources import Decoding, open_model
     from harness.store import write_whole
     from harness.tier_files import read_ratings, read_tiers, write_tiers
     from harness.tiers import TaskTier, Tiers, static_tiers
@@ -119,6 +120,7 @@ __all__ = [
     "Verdict",
     "WeakKind",
     "WeakRule",
+    "backend_options",
     "call_functions",
     "compare_baselines",
     "compare_runs",
@@ -173,7 +175,7 @@ _LATER = {
     "HalfScore": "harness.scores",
     "Leak": "harness.benchmarks.ladder.contamination",
     "Model": "harness.models.seam",
-    "ModelOptions": "harness.sources",
+    "ModelOptions": "harness.model_options",
     "Mutant": "harness.benchmarks.ladder.mutants",
     "NoProgress": "harness.progress",
     "PlainProgress": "harness.progress",
@@ -197,6 +199,7 @@ _LATER = {
     "Unanswered": "harness.solvers",
     "WeakKind": "harness.scores",
     "WeakRule": "harness.scores",
+    "backend_options": "harness.options",
     "call_functions": "harness.calling",
     "compare_baselines": "harness.compare:compare",
     "compare_runs": "harness.compare",

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from harness.gate_commands import COMMANDS
-from harness.options import sandbox_option, workers_option
+from harness.options import backend_options, sandbox_option, workers_option
 from harness.selftest_command import selftest_command
 from harness.tiers_command import tiers_command
 
@@ -55,7 +55,7 @@ def main(verbose: bool) -> None:
     """Evaluate code models: sandboxed, unforgeable pass@k on HumanEval, MBPP and their + versions."""
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
-    for name in ("urllib3", "docker"):
+    for name in ("urllib3", "docker", "openai", "httpx", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -63,7 +63,7 @@ def main(verbose: bool) -> None:
 @click.option("--model", "-m", help="`canonical`, `demo:student`, a checkpoint folder, or org/name[@revision].")
 @click.option("--samples", type=click.Path(path_type=Path), help="A samples file (.jsonl, .jsonl.gz) to judge.")
 @click.option("--tasks", "-t", required=True, help="Benchmarks, separated by commas, or a .jsonl file of your own.")
-@click.option("--backend", type=click.Choice(["hf"]), default="hf", show_default=True, help="What runs the model.")
+@backend_options
 @click.option("--protocol", default="default", show_default=True, help="Prompt, stop strings and extraction, by name.")
 @click.option("-n", "--n-samples", type=int, help="Samples per task.  [default: the protocol's]")
 @click.option("--greedy", is_flag=True, help="Temperature 0, one sample per task.")
@@ -71,7 +71,7 @@ def main(verbose: bool) -> None:
 @click.option("--top-p", type=float, help="Nucleus sampling.  [default: the protocol's]")
 @click.option("--max-new-tokens", type=int, help="Longest completion, in tokens.  [default: the protocol's]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the samples.")
-@click.option("--batch-size", "--bs", type=int, default=8, show_default=True, help="Prompts per batch.")
+@click.option("--batch-size", "--bs", type=int, default=8, show_default=True, help="Prompts, or requests, at once.")
 @click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--revision", help="Revision of a model id.")

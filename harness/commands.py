@@ -61,6 +61,8 @@ def eval_config(options: dict[str, Any]) -> EvalConfig:
             device=options["device"],
             revision=options["revision"],
             trust_remote_code=options["trust_remote_code"],
+            base_url=options["base_url"],
+            request_seconds=options["request_timeout"],
         ),
         limit=options["limit"],
         tiers=options["tiers"],

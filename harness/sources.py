@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
+from harness.model_options import OPENAI
+from harness.model_options import ModelOptions as ModelOptions
 from harness.models.reference import ReferenceModel
 from harness.models.seam import Completion, GenerationSettings, Model, Prompt, Scorer
 from harness.protocols import Rules, family_of, rules_for
@@ -19,6 +21,7 @@ from harness.tokens import TokenScore, scored_text
 
 if TYPE_CHECKING:
     from harness.models.local import LocalModel
+    from harness.models.server import ServerModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,17 +40,6 @@ class Decoding:
     seed: int = 0
     batch_size: int = 8
     time_limit_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOptions:
-    """How a checkpoint is loaded."""
-
-    backend: str = "hf"
-    dtype: str = "auto"
-    device: str = "auto"
-    revision: str | None = None
-    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +88,8 @@ def open_source(
     """Return the source for a request; reads the file or loads the model. Raises UsageError or ModelUnavailable."""
     if samples is not None:
         return _from_file(samples, benchmark, tasks, partial)
+    if options.backend == OPENAI:
+        return _from_server(str(model), benchmark, tasks, decoding, options)
     if model == "canonical":
         return _from_model(ReferenceModel(benchmark), benchmark, tasks, _one_each(decoding), ("canonical", "reference"))
     return _from_checkpoint(str(model), benchmark, tasks, decoding, options)
@@ -129,19 +123,19 @@ def _one_each(decoding: Decoding) -> Decoding:
 
 
 def open_model(name: str, options: ModelOptions | None = None) -> Model:
-    """Return the model that `--model` would take: a checkpoint folder or an id on the hub.
+    """Return the model that `--model` would take: a checkpoint folder, an id on the hub, a name on a server.
 
     For callers with prompts of their own; those of a benchmark's tasks are `open_source`'s. Raises UsageError for
-    `canonical`, which answers tasks alone, and ModelUnavailable for what cannot be fetched or loaded.
+    `canonical`, which answers tasks alone, and ModelUnavailable for what cannot be fetched, loaded or reached.
     """
+    if options is not None and options.backend == OPENAI:
+        return _connect(name, options)
     if name == "canonical":
         raise UsageError("canonical knows the solutions of a benchmark and answers no other prompt: name a model")
     return _load(name, options or ModelOptions())
 
 
 def _load(name: str, options: ModelOptions) -> LocalModel:
-    if options.backend != "hf":
-        raise UsageError(f"no backend {options.backend!r}: hf")
     from harness.models.local import LocalModel
 
     return LocalModel.load(
@@ -151,6 +145,22 @@ def _load(name: str, options: ModelOptions) -> LocalModel:
         trust_remote_code=options.trust_remote_code,
         revision=options.revision,
     )
+
+
+def _connect(name: str, options: ModelOptions) -> ServerModel:
+    from harness.models.patience import Patience
+    from harness.models.server import ServerModel
+
+    return ServerModel.connect(name, options.base_url, Patience(request_seconds=options.request_seconds))
+
+
+def _from_server(
+    name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, options: ModelOptions
+) -> Source:
+    rules = rules_for(decoding.protocol, benchmark.name)  # known before anything is asked
+    served = _connect(name, options)
+    source = _from_model(served, benchmark, tasks, decoding, (rules.name, OPENAI))
+    return replace(source, versions=served.versions(), runtime=served.runtime)
 
 
 def _from_checkpoint(

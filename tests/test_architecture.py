@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 STANDARD_LIBRARY = sys.stdlib_module_names
-HEAVY = frozenset({"accelerate", "evalplus", "pandas", "ray", "safetensors", "torch", "transformers", "vllm"})
+HEAVY = frozenset({"accelerate", "evalplus", "openai", "pandas", "ray", "safetensors", "torch", "transformers", "vllm"})
 MODULE_LINES = 300
 FUNCTION_LINES = 60
 PARAMETERS = 7

@@ -23,7 +23,14 @@ from harness.models.checkpoint import digest_of, find_checkpoint, first_line, re
 from harness.models.decoding import Chooser, Deadline, StopLookout, finish
 from harness.models.loading import load_weights
 from harness.models.scoring import batches, count_right, read_text, windows
-from harness.models.seam import Completion, GenerationSettings, Prompt, TextScore
+from harness.models.seam import (
+    Completion,
+    GenerationSettings,
+    Prompt,
+    TextScore,
+    see_that_it_is_unicode,
+    see_that_they_make_sense,
+)
 from harness.records import StopReason
 
 # Batches per window: rows of like length share a batch, and completions still come out soon and in order.
@@ -112,7 +119,7 @@ class LocalModel:
         Raises `UsageError` before any work when a prompt leaves none or a setting makes no sense, `ModelUnavailable`
         when the model fails.
         """
-        _see_that_they_make_sense(settings)
+        see_that_they_make_sense(settings)
         requests = self._requests(prompts, settings.max_new_tokens)
         window = settings.batch_size * _BATCHES_IN_WINDOW
         for start in range(0, len(requests), window):
@@ -128,14 +135,14 @@ class LocalModel:
 
         Raises `UsageError` for a text that is not valid Unicode, `ModelUnavailable` when the model fails.
         """
-        _see_that_they_make_sense(GenerationSettings(batch_size=batch_size))
+        see_that_they_make_sense(GenerationSettings(batch_size=batch_size))
         group = batch_size * _BATCHES_IN_WINDOW
         for start in range(0, len(texts), group):
             yield from self._score(texts[start : start + group], batch_size)
 
     def _score(self, texts: Sequence[str], batch_size: int) -> Iterator[TextScore]:
         for text in texts:
-            _see_that_it_is_unicode(text, "a text to score")
+            see_that_it_is_unicode(text, "a text to score")
         read = [read_text(self._tokenizer, text) for text in texts]
         context = self.runtime.context_tokens
         shown = [window for place, one in enumerate(read) for window in windows(place, one, context)]
@@ -181,7 +188,7 @@ class LocalModel:
         return requests
 
     def _tokens(self, prompt: Prompt) -> list[int]:
-        _see_that_it_is_unicode(prompt.text, f"{prompt.task_id}: the prompt")
+        see_that_it_is_unicode(prompt.text, f"{prompt.task_id}: the prompt")
         tokens: list[int] = self._tokenizer(prompt.text, verbose=False)["input_ids"]
         start = self._tokenizer.bos_token_id
         return tokens or [self._pad if start is None else start]  # a model must be given something to continue
@@ -244,26 +251,6 @@ def _batches(requests: list[_Request], size: int) -> Iterator[list[_Request]]:
         batch.append(request)
     if batch:
         yield batch
-
-
-def _see_that_they_make_sense(settings: GenerationSettings) -> None:
-    wanted = {
-        "temperature of 0 or more": settings.temperature >= 0,
-        "top_p above 0 and up to 1": 0 < settings.top_p <= 1,
-        "max_new_tokens of 1 or more": settings.max_new_tokens >= 1,
-        "batch_size of 1 or more": settings.batch_size >= 1,
-        "stop strings that are not empty": "" not in settings.stop,
-    }
-    for rule, holds in wanted.items():
-        if not holds:
-            raise UsageError(f"generating needs a {rule}, not {settings}")
-
-
-def _see_that_it_is_unicode(text: str, what: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"{what} is not valid Unicode ({error.reason})") from error
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

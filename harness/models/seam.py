@@ -1,6 +1,6 @@
 """The seam between the harness and whatever writes programs: one method, and one more for what can score text.
 
-Implementations: `reference` (a benchmark's own solutions), `replay` (a samples file), `local` (transformers).
+Implementations: `reference` (a benchmark's own solutions), `local` (transformers), `server` (OpenAI's protocol).
 A model knows nothing of tasks, tests or scores: prompts in, completions out, in the same order.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from harness.errors import UsageError
 from harness.records import StopReason
 
 
@@ -80,3 +81,25 @@ class Scorer(Protocol):
 
         Raises `UsageError` for a text that is none, `ModelUnavailable` when the model fails.
         """
+
+
+def see_that_they_make_sense(settings: GenerationSettings) -> None:
+    """Raise `UsageError` for a setting that no model can decode by."""
+    wanted = {
+        "temperature of 0 or more": settings.temperature >= 0,
+        "top_p above 0 and up to 1": 0 < settings.top_p <= 1,
+        "max_new_tokens of 1 or more": settings.max_new_tokens >= 1,
+        "batch_size of 1 or more": settings.batch_size >= 1,
+        "stop strings that are not empty": "" not in settings.stop,
+    }
+    for rule, holds in wanted.items():
+        if not holds:
+            raise UsageError(f"generating needs a {rule}, not {settings}")
+
+
+def see_that_it_is_unicode(text: str, what: str) -> None:
+    """Raise `UsageError` for a text with half a surrogate pair; `what` is what a message calls it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{what} is not valid Unicode ({error.reason})") from error

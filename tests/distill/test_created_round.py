@@ -52,7 +52,7 @@ def test_a_round_on_questions_that_a_teacher_writes(
     few_tasks: Path, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher = WritingTeacher(ladder_script(6))
-    monkeypatch.setattr("distill.created_stages.open_model", lambda name: teacher)
+    monkeypatch.setattr("distill.created_stages.open_model", lambda name, options: teacher)
     folder = tmp_path / "rounds" / "01"
     machine = Machine(workers=2, progress=NoProgress, say=lambda text: None)
     decision = Round(config(few_tasks), folder, 1, "demo:student", machine).play(measured)
@@ -94,7 +94,7 @@ def test_a_teacher_that_writes_no_question_changes_nothing(
     few_tasks: Path, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher = WritingTeacher([Told(text="I would ask for a sum."), Told(text=None)])
-    monkeypatch.setattr("distill.created_stages.open_model", lambda name: teacher)
+    monkeypatch.setattr("distill.created_stages.open_model", lambda name, options: teacher)
     folder = runs(tmp_path / "01", few_tasks, 4).folder
     for name in ("probes", "attempts", "levels"):
         Journal(folder).once(name, lambda: {"probes": 4})
@@ -127,7 +127,7 @@ class Mortal(WritingTeacher):
         yield from super().generate(prompts, settings)
 
 distill.asking.BATCH = 3
-created.open_model = lambda name: Mortal(ladder_script(8))
+created.open_model = lambda name, options: Mortal(ladder_script(8))
 if sys.argv[1].isidentifier():
     setattr(created, sys.argv[1], die)
 config, folder = msgspec.json.decode(sys.argv[3], type=LoopConfig), Path(sys.argv[4])

@@ -72,7 +72,7 @@ class Teacher:
 @pytest.fixture
 def teacher(monkeypatch: pytest.MonkeyPatch) -> Teacher:
     made = Teacher()
-    monkeypatch.setattr(rating, "open_model", lambda name: made)
+    monkeypatch.setattr(rating, "open_model", lambda name, options: made)
     return made
 
 

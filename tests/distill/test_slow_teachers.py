@@ -31,6 +31,7 @@ from harness import (
     EvalConfig,
     GenerationSettings,
     Model,
+    ModelOptions,
     ModelUnavailable,
     NoProgress,
     Prompt,
@@ -211,7 +212,7 @@ def test_a_teacher_that_is_asked_for_faults_has_the_same_limit(tmp_path: Path, m
                 text = f"def {names[prompt.task_id]}(*given):\n    return 'no'\n"
                 yield Completion(text=text, stop_reason=StopReason.TIME if place >= 2 else StopReason.STOP)
 
-    def open_slowly(name: str) -> Model:
+    def open_slowly(name: str, options: ModelOptions) -> Model:
         time.sleep(0.05)
         opened.append(time.monotonic())
         return Writes()

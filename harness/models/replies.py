@@ -1,0 +1,73 @@
+"""What is read of a server's replies, and what is kept of them. Whatever does not fit is no answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from harness.models.patience import Unusable
+from harness.records import Record, from_json
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One text, and why it ends."""
+
+    text: str
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Token counts, where the server counts."""
+
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The answer to one request for completions."""
+
+    choices: tuple[Choice, ...]
+    usage: Usage | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One of these models. vLLM's `root` is where it has the weights from."""
+
+    id: str
+    root: str | None = None
+    owned_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The models that a server says it has."""
+
+    data: tuple[Listed, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a server says of a model: the name in its answers, its entry among the models, the state of its engine."""
+
+    name: str
+    root: str | None = None
+    owned_by: str | None = None
+    system_fingerprint: str | None = None
+
+
+def read(kind: type[Record], content: bytes) -> Record:
+    """Return a reply's content as a record. Raises `Unusable` when it does not fit."""
+    try:
+        return from_json(kind, content)
+    except (ValueError, RecursionError) as error:
+        raise Unusable(str(error)) from None
