@@ -136,7 +136,7 @@ def test_the_margin_loss_with_the_supervised_loss_is_trls_simpo(
         prompt = row["prompt_input_ids"]
         answers = (row[f"{side}_input_ids"] for side in ("chosen", "rejected"))
         pairs.append(pair_of(prompt, *(answer[len(prompt) :] for answer in answers)))
-    ours = PairObjective(PairSettings(weight=WEIGHT))
+    ours = PairObjective(PairSettings(contrastive=Contrastive.MARGIN, weight=WEIGHT))
     collated = ours.collate(pairs, 0)
     agree(loss_and_gradient(model, lambda: ours.loss(model, collated)), theirs)
     measured, logged = ours.measures(), trainer._stored_metrics["train"]
