@@ -60,7 +60,8 @@ class RoundRuns:
 
     def earlier(self, name: str) -> list[Path]:
         """Return the files of that name in the folders of the rounds before."""
-        return sorted(path for path in self.folder.parent.glob(f"*/{name}") if path.parent != self.folder)
+        files = self.folder.parent.glob(f"*/{name}")
+        return sorted(path for path in files if path.parent.name.isdigit() and path.parent != self.folder)
 
     def sampling(self, n_samples: int, temperature: float) -> Decoding:
         """Return how to sample so many answers, by the round's seed."""

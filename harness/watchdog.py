@@ -24,7 +24,7 @@ class TestsTooSlow(BaseException):
 
 
 class Watchdog:
-    """Watches the CPU time of the threads that ask for it. Starts its own thread at the first."""
+    """Watches the CPU time of the threads that ask for it, in a thread that is there as long as there are any."""
 
     def __init__(self, cpu_seconds: float) -> None:
         self._cpu_seconds = cpu_seconds
@@ -52,6 +52,9 @@ class Watchdog:
         while True:
             time.sleep(TICK_SECONDS)
             with self._lock:
+                if not self._ends:  # else every judge of a long-lived process would leave a thread behind
+                    self._thread = None
+                    return
                 for thread, (clock, end) in list(self._ends.items()):
                     if time.clock_gettime(clock) > end:
                         del self._ends[thread]
