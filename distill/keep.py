@@ -17,7 +17,6 @@ from harness import (
     GateOutcome,
     GateRules,
     Half,
-    Run,
     TierComparison,
     UsageError,
     compare_baselines,
@@ -91,14 +90,14 @@ def level_of_round(rule: KeepRule, spent: Sequence[float], rounds: int) -> float
 
 
 def decide(
-    before: Run, after: Run, weak: Sequence[str], rule: KeepRule, alpha: float | None = None
+    before: Baseline, after: Baseline, weak: Sequence[str], rule: KeepRule, alpha: float | None = None
 ) -> tuple[bool, str, tuple[Change, ...]]:
-    """Return whether the second run's model is to be kept, why, and the changes that say so.
+    """Return whether the model of the second run is to be kept, why, and the changes that say so.
 
     The gain is tested at `alpha` (None: the rule's); drops and the intervals of changes are at the rule's.
     """
     level = rule.alpha if alpha is None else alpha
-    old, new = held_back(before.baseline()), held_back(after.baseline())
+    old, new = held_back(before), held_back(after)
     whole = compare_baselines(old, new, rule.alpha)
     of_weak = compare_baselines(_only(old, weak), _only(new, weak), rule.alpha)
     measured: list[tuple[str, Comparison | TierComparison]] = [(tier.tier, tier) for tier in whole.tiers]

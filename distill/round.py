@@ -103,7 +103,8 @@ class Round:
         self._once("candidate", lambda: self._runs.evaluated(self._config.tasks, "candidate", candidate))
         rule = self._config.keep
         level = rule.alpha if alpha is None else alpha
-        kept, reason, changes = decide(before, load_run(self._folder / "candidate"), weak, rule, level)
+        after = load_run(self._folder / "candidate")
+        kept, reason, changes = decide(before.baseline(), after.baseline(), weak, rule, level)
         return Decision(
             round=self._number,
             kept=kept,

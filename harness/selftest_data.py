@@ -12,6 +12,7 @@ import pickle
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -62,7 +63,22 @@ class _MakesFolder:
         return os.mkdir, (str(self._path),)
 
 
-def data_attacks(sandbox: Sandbox, folder: Path) -> list[Callable[[], Line]]:
+@dataclass(frozen=True, slots=True)
+class DataAttack:
+    """An attack on what the harness reads: its item in the list of attacks, what it tries, and what does it."""
+
+    item: str
+    tries: str
+    attempt: _Attack
+
+    def __call__(self) -> Line:
+        """Run it, and say whether it was held off."""
+        problems = tuple(self.attempt())
+        outcome = "got through" if problems else "refused"
+        return Line(item=self.item, tries=self.tries, outcome=outcome, problems=problems)
+
+
+def data_attacks(sandbox: Sandbox, folder: Path) -> list[DataAttack]:
     """Return the attacks, to be called one by one; `folder` is empty and theirs."""
     tasks = folder / "own.jsonl"
     tasks.write_text(json.dumps(_TASK) + "\n")
@@ -79,12 +95,7 @@ def data_attacks(sandbox: Sandbox, folder: Path) -> list[Callable[[], Line]]:
     ]
     if sandbox.name == "docker":
         found.append(("G78", "the image is missing", _no_image))
-    return [partial(_line, *attack) for attack in found]
-
-
-def _line(item: str, tries: str, attack: _Attack) -> Line:
-    problems = attack()
-    return Line(item=item, tries=tries, outcome="got through" if problems else "refused", problems=tuple(problems))
+    return [DataAttack(*attack) for attack in found]
 
 
 def _extraction() -> list[str]:

@@ -35,7 +35,7 @@ def in_order(
     async def one(ask: Ask[Answer], place: int, free: asyncio.Semaphore) -> None:
         try:
             answers.put((place, await ask(place)))
-        except Exception as error:
+        except Exception as error:  # whichever it is, the reader raises it in its turn
             answers.put((place, error))
         finally:
             free.release()
@@ -55,7 +55,7 @@ def in_order(
                 await left.wait()
                 asking.cancel()
                 await asyncio.wait({asking})
-        except Exception as error:
+        except Exception as error:  # as above: nobody reads what this thread raises
             answers.put((_NONE, error))
             await left.wait()
 

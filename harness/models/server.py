@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
 
@@ -78,7 +79,7 @@ class ServerModel:
         """
         address = address_of(base_url)
         try:
-            import openai  # noqa: F401
+            import_module("openai")  # before a connection is made, which is far from here
         except ImportError as error:
             raise MissingDependency(f"a model on a server needs the package openai ({error}): {INSTALL}") from error
         patience = patience or Patience()

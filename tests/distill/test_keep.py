@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,44 +16,39 @@ from distill.round import Round
 from harness import Baseline, Difference, Half, NoProgress, UsageError
 
 
-@dataclass
-class Measured:
-    """A run of which only the comparison's part is there."""
-
-    counts: dict[str, tuple[int, int]]
-
-    def baseline(self) -> Baseline:
-        return Baseline(
-            benchmark="b",
-            model="m",
-            dataset_digest="d",
-            protocol="p",
-            counts=self.counts,
-            tiers=dict.fromkeys(self.counts, "hard"),
-            halves=dict.fromkeys(self.counts, Half.HELD_BACK),
-        )
+def measured(counts: dict[str, tuple[int, int]]) -> Baseline:
+    """Return what a run of hard, held-back tasks counted."""
+    return Baseline(
+        benchmark="b",
+        model="m",
+        dataset_digest="d",
+        protocol="p",
+        counts=counts,
+        tiers=dict.fromkeys(counts, "hard"),
+        halves=dict.fromkeys(counts, Half.HELD_BACK),
+    )
 
 
-def runs(gained: int, lost: int, others: int = 40) -> tuple[Measured, Measured]:
+def runs(gained: int, lost: int, others: int = 40) -> tuple[Baseline, Baseline]:
     """Return a run before and one after it, a sample a task, in which so many tasks changed each way."""
     sides = [(0, 1)] * gained + [(1, 0)] * lost + [(1, 1)] * others
     before, after = ({str(place): (1, side[at]) for place, side in enumerate(sides)} for at in (0, 1))
-    return Measured(before), Measured(after)
+    return measured(before), measured(after)
 
 
 def test_a_gain_is_tested_at_the_level_of_its_round() -> None:
     before, after = runs(gained=5, lost=0)  # p = 1/32
     rule = KeepRule(alpha=0.05)
-    kept = [decide(before, after, ["hard"], rule, alpha)[0] for alpha in (0.05, 0.032, 0.031, 0.05 / 3)]  # type: ignore[arg-type]
+    kept = [decide(before, after, ["hard"], rule, alpha)[0] for alpha in (0.05, 0.032, 0.031, 0.05 / 3)]
     assert kept == [True, True, False, False]
-    _, reason, _ = decide(before, after, ["hard"], rule, 0.05 / 3)  # type: ignore[arg-type]
+    _, reason, _ = decide(before, after, ["hard"], rule, 0.05 / 3)
     assert "p = 0.031, kept up to 0.0167" in reason
 
 
 def test_a_drop_and_the_intervals_keep_the_whole_level() -> None:
     before, after = runs(gained=0, lost=6, others=0)  # p = 1/64: shown at 0.05, and not at a third of it
     rule = KeepRule(alpha=0.05, max_drop=0.0, tier_max_drop=0.0)
-    found = [decide(before, after, ["hard"], rule, alpha) for alpha in (0.05, 0.005)]  # type: ignore[arg-type]
+    found = [decide(before, after, ["hard"], rule, alpha) for alpha in (0.05, 0.005)]
     assert all("no gain" not in reason for _, reason, _ in found)
     assert found[0][2] == found[1][2]
 

@@ -131,7 +131,7 @@ def test_a_round_trains_on_right_answers_alone_and_decides_by_the_held_back_half
     assert origin["parent"] == "demo:student"
     assert origin["contamination"]["tests_digest"] == load_run(folder / "student").config.dataset_digest
 
-    before, after = load_run(folder / "student"), load_run(folder / "candidate")
+    before, after = (load_run(folder / name).baseline() for name in ("student", "candidate"))
     assert (decision.kept, decision.reason, decision.changes) == decide(before, after, ["expert"], KeepRule())
     assert {change.subject: change.tasks for change in decision.changes} == {
         "easy": 10,

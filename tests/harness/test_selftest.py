@@ -160,5 +160,5 @@ def test_traces_of_a_running_program_are_seen(bench: Bench) -> None:
 def test_a_line_that_is_read_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BAD_LINES, "a good line", '{"task_id": "Own/0", "solution": "x"}')
     attacks = data_attacks(FakeSandbox(RIGHT), tmp_path)
-    lines = [attack() for attack in attacks if "samples:" in str(attack.args)]  # type: ignore[attr-defined]
+    lines = [attack() for attack in attacks if attack.tries.startswith("samples:")]
     assert {line.tries: line.problems for line in lines if not line.held} == {"samples: a good line": ("it was read",)}
