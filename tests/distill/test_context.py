@@ -19,6 +19,7 @@ from distill.context import lessons_within_context
 from distill.lessons import Fault, FaultSource, Lesson
 from distill.training import TrainSettings
 from harness import Outcome, find_checkpoint
+from tests.distill import made_lessons
 
 pytestmark = pytest.mark.hf
 DEMO = Path(find_checkpoint("demo:student").folder)
@@ -28,17 +29,7 @@ def lesson(completion: str, fault: str | None = None) -> Lesson:
     wrong = fault and Fault(
         source=FaultSource.MUTATION, run="mutants", sample_index=0, outcome=Outcome.FAILED, completion=fault
     )
-    return Lesson(
-        task_id="T/0",
-        sample_index=0,
-        run="answers",
-        split="train",
-        tier="hard",
-        source="t",
-        prompt="def f(x):\n",
-        completion=completion,
-        fault=wrong or None,
-    )
+    return made_lessons.lesson(completion=completion, fault=wrong or None)
 
 
 def tokens_of(one: Lesson) -> int:

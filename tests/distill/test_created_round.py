@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,14 +17,16 @@ from click.testing import CliRunner
 
 from distill.command import distill
 from distill.created import read_created
-from distill.created_stages import CREATED, PROGRAMS, TEXTS
+from distill.created_stages import CREATED, PROGRAMS, TEXTS, CreatedStages
 from distill.created_text import Fate
 from distill.lessons import read_lessons
 from distill.levels import Level
 from distill.loop import CONFIG, Journal, LoopConfig, Machine
 from distill.round import Round
+from distill.round_runs import RoundRuns
 from distill.task_files import read_families
-from harness import NoProgress, load_benchmark, load_run
+from harness import Completion, GenerationSettings, NoProgress, Prompt, load_benchmark, load_run
+from tests.distill.killing import die, killed
 from tests.distill.test_created import runs
 from tests.distill.writing_teacher import Told, WritingTeacher, ladder_script
 
@@ -106,38 +106,40 @@ def test_a_teacher_that_writes_no_question_changes_nothing(
     assert "answers" not in Journal(folder).done()
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import msgspec
-import distill.asking, distill.created_stages as created
-from distill.loop import Journal, LoopConfig, Machine
-from distill.round_runs import RoundRuns
-from harness import NoProgress
-from tests.distill.writing_teacher import WritingTeacher, ladder_script
-
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-
 class Mortal(WritingTeacher):
-    def generate(self, prompts, settings):
-        for prompt in prompts:
-            if (prompt.task_id, prompt.sample_index) == (f"Created/1001-{sys.argv[1]}", int(sys.argv[2])):
-                die()
+    """Is killed when it is asked for a text: the place of the question, and which of its texts."""
+
+    def __init__(self, last: tuple[int, int] | None) -> None:
+        super().__init__(ladder_script(8))
+        self._last = last and (f"Created/1001-{last[0]}", last[1])
+
+    def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+        if self._last in {(prompt.task_id, prompt.sample_index) for prompt in prompts}:
+            die()
         yield from super().generate(prompts, settings)
 
-distill.asking.BATCH = 3
-created.open_model = lambda name, options: Mortal(ladder_script(8))
-if sys.argv[1].isidentifier():
-    setattr(created, sys.argv[1], die)
-config, folder = msgspec.json.decode(sys.argv[3], type=LoopConfig), Path(sys.argv[4])
-machine = Machine(progress=NoProgress, say=lambda text: None)
-runs = RoundRuns(config=config, folder=folder, student="demo:student", seed=1001, machine=machine)
-stages, journal = created.CreatedStages(runs, config.questions.created), Journal(folder)
-for name, work in (("created", stages.write), ("programs", stages.solve), ("agreement", stages.agree)):
-    journal.once(name, work)
-"""
-DEADLY = (("5", "0"), ("4", "3"), ("agreement_of", "0"), ("write_created", "0"))
+
+def write_questions(config: LoopConfig, folder: Path, last: tuple[int, int] | None = None, where: str = "") -> None:
+    """Play the stages that make questions; killed at a teacher's text, or where a function is called."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("distill.asking.BATCH", 3)
+        patch.setattr("distill.created_stages.open_model", lambda name, options: Mortal(last))
+        if where:
+            patch.setattr(f"distill.created_stages.{where}", die)
+        machine = Machine(progress=NoProgress, say=lambda text: None)
+        of = RoundRuns(config=config, folder=folder, student="demo:student", seed=1001, machine=machine)
+        assert config.questions.created is not None
+        stages, journal = CreatedStages(of, config.questions.created), Journal(folder)
+        for name, work in (("created", stages.write), ("programs", stages.solve), ("agreement", stages.agree)):
+            journal.once(name, work)
+
+
+DEADLY: tuple[tuple[tuple[int, int] | None, str], ...] = (
+    ((5, 0), ""),
+    ((4, 3), ""),
+    (None, "agreement_of"),
+    (None, "write_created"),
+)
 
 
 def test_killed_in_any_stage_the_questions_are_the_same(few_tasks: Path, tmp_path: Path) -> None:
@@ -145,14 +147,10 @@ def test_killed_in_any_stage_the_questions_are_the_same(few_tasks: Path, tmp_pat
     wanted = config(few_tasks)
     for folder in folders:
         runs(folder, few_tasks, 8)
-    deaths = 0
-    for words in (*DEADLY, ("never", "0")):
-        for folder in folders if words[0] == "never" else folders[:1]:
-            command = [sys.executable, "-c", KILLED, *words, msgspec.json.encode(wanted).decode(), str(folder)]
-            ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
-            assert ran.returncode == (0 if words[0] == "never" else -signal.SIGKILL), (words, ran.stderr[-2000:])
-            deaths += ran.returncode != 0
-    assert deaths == len(DEADLY)
+    for deadly in DEADLY:
+        killed(write_questions, wanted, folders[0], *deadly)
+    for folder in folders:
+        write_questions(wanted, folder)
     for name in (TEXTS, PROGRAMS, CREATED):
         assert len({(folder / name).read_bytes() for folder in folders}) == 1, name
     assert len(read_created(folders[0] / CREATED)) == 8

@@ -27,6 +27,7 @@ from distill.texts import TrainingText, programs_in, read_texts, text_of_lesson
 from harness import Candidate, MeasurementInvalid, NoProgress, Outcome, UsageError, load_benchmark
 from harness.probes import MAX_DEATHS, Prober, Target
 from harness.solvers import bits_of
+from tests.distill import made_lessons
 
 TASKS = [
     {
@@ -195,16 +196,7 @@ def test_a_wrong_program_keeps_no_right_one_from_being_compared(tasks: str, cell
         source=FaultSource.STUDENT, run="tries", sample_index=0, outcome=Outcome.ERROR, completion="    x = (\n"
     )
     raising = replace(wrong, completion="    return x\nraise ValueError\n")
-    plain = Lesson(
-        task_id="A",
-        sample_index=0,
-        run="answers",
-        split="train",
-        tier="easy",
-        source="a teacher",
-        prompt=f"{question}\n",
-        completion=right,
-    )
+    plain = made_lessons.lesson(f"{question}\n", right, task_id="A")
     lessons = []
     for place, fault in enumerate((wrong, raising)):
         shown = f"{plain.prompt}{fault.completion}# Mended:\n"
@@ -526,16 +518,7 @@ def test_clean_data_is_left_alone(published_data: Path) -> None:
 def test_a_lesson_that_leaks_is_left_out_of_a_round_or_ends_it(tasks: str, cells: str, tmp_path: Path) -> None:
     def lesson(task_id: str, program: str) -> Lesson:
         head, body = program.split("\n", 1)
-        return Lesson(
-            task_id=task_id,
-            sample_index=0,
-            run="answers",
-            split="train",
-            tier="easy",
-            source="a teacher",
-            prompt=head + "\n",
-            completion=body,
-        )
+        return made_lessons.lesson(head + "\n", body, task_id=task_id)
 
     def compared(fail: bool) -> ComparedLessons:
         plain = {"student": "s", "teacher": {"model": "t"}, "tasks": tasks, "training": {"steps": 1, "batch_size": 1}}

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
-import subprocess
-import sys
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +26,7 @@ from distill.rows import rows_of
 from distill.scratch import ModelRecipe, TokenizerRecipe, build_model, make_tokenizer, save
 from distill.training import Row, TrainSettings, train
 from harness import MissingDependency, UsageError, find_checkpoint, load_weights
+from tests.distill.killing import killed_training
 
 pytestmark = pytest.mark.hf
 ROOT = Path(__file__).resolve().parents[2]
@@ -318,33 +316,15 @@ def test_after_a_training_its_optimizer_is_gone() -> None:
 
 
 RESUMED = {"steps": 8, "batch_size": 1, "gradient_accumulation_steps": 3, "save_steps": 3, "lora": LORA, "seed": 5}
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, {root!r})
-import tests.distill.test_fitting as here
-import distill.training as training
 
-follower = training.follower
 
-def dying(steps):
-    made = follower(steps)
-    class Dying(type(made)):
-        def on_step_end(self, args, state, control, **_):
-            if state.global_step == 5:
-                os.kill(os.getpid(), signal.SIGKILL)
-    return Dying()
-
-training.follower = dying
-here.trained(Path({folder!r}), **here.RESUMED)
-"""
+def _resumed(folder: Path) -> dict[str, torch.Tensor]:
+    return trained(folder, **RESUMED)
 
 
 @pytest.mark.slow
 def test_a_killed_training_of_adapters_goes_on_to_the_same_student(tmp_path: Path) -> None:
-    code = KILLED.format(root=str(ROOT), folder=str(tmp_path / "killed"))
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, timeout=120, check=False)
-    assert ran.returncode == -signal.SIGKILL, ran.stderr.decode()[-2000:]
+    killed_training(_resumed, 5, tmp_path / "killed")
     assert (tmp_path / "killed" / "stage-00" / "checkpoint-3" / "adapter_config.json").is_file()
     steps: list[int] = []
     original = torch.optim.AdamW.step
@@ -355,9 +335,9 @@ def test_a_killed_training_of_adapters_goes_on_to_the_same_student(tmp_path: Pat
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", noted)
-        killed = trained(tmp_path / "killed", **RESUMED)
+        killed = _resumed(tmp_path / "killed")
     assert len(steps) == 5  # behind the checkpoint
-    assert apart(killed, trained(tmp_path / "whole", **RESUMED)) == 0
+    assert apart(killed, _resumed(tmp_path / "whole")) == 0
 
 
 def test_a_finished_training_of_adapters_called_again_gives_the_same_student(tmp_path: Path) -> None:

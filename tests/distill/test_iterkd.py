@@ -5,9 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -38,6 +35,7 @@ from harness import (
     load_benchmark,
     load_run,
 )
+from tests.distill.killing import killed_loop
 
 pytestmark = [pytest.mark.hf, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
@@ -296,21 +294,6 @@ def test_a_teacher_that_mends_what_the_student_got_wrong(
     assert all(one.fault is None and one.mends and one.mends.run == "tries" for one in shown)
 
 
-KILLED = """
-import importlib, os, signal, sys
-from pathlib import Path
-import msgspec
-from distill.loop import LoopConfig, Machine, run_loop
-from harness import NoProgress
-
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-module, _, name = sys.argv[1].rpartition(".")
-setattr(importlib.import_module(module), name, die)
-config = msgspec.json.decode(sys.argv[2], type=LoopConfig)
-run_loop(config, Path(sys.argv[3]), Machine(progress=NoProgress, say=lambda text: None))
-"""
 DEADLY = (  # what tests/distill/test_loop.py has not: in probes, levels, mutants (twice), and training on pairs
     *("distill.round.choose_probes", "distill.levels.write_levels", "distill.fault_stages.write_mutants"),
     *("distill.fault_stages.with_faults", "distill.pairs.train"),
@@ -319,11 +302,8 @@ DEADLY = (  # what tests/distill/test_loop.py has not: in probes, levels, mutant
 
 def test_killed_in_any_stage_the_whole_loop_goes_on_to_the_same_student(few_tasks: Path, tmp_path: Path) -> None:
     wanted = config(few_tasks)
-    text = msgspec.json.encode(wanted).decode()
     for name in DEADLY:  # one after the other, in one folder
-        command = [sys.executable, "-c", KILLED, name, text, str(tmp_path / "killed")]
-        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
-        assert ran.returncode == -signal.SIGKILL, (name, ran.stderr[-2000:])
+        killed_loop(wanted, tmp_path / "killed", name)
     (killed,) = run_loop(wanted, tmp_path / "killed", machine())
     (whole,) = run_loop(wanted, tmp_path / "whole", machine())
     folders = [tmp_path / name / "rounds" / "01" for name in ("killed", "whole")]

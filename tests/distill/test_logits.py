@@ -16,13 +16,13 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
 
 import msgspec
 
-from distill.lessons import Lesson
 from distill.logits import LogitObjective, LogitSettings, see_that_tokens_agree, softened_divergence, teacher_of
 from distill.loop import LoopConfig, Machine, run_loop
 from distill.pairs import PairSettings
 from distill.study import StudySettings, study
 from distill.training import Row, Supervised, TrainSettings
 from harness import NoProgress, UsageError, find_checkpoint, load_weights
+from tests.distill import made_lessons
 
 pytestmark = pytest.mark.hf
 
@@ -98,16 +98,7 @@ def test_models_with_other_tokens_are_refused_before_anything_is_done(tmp_path: 
 
 
 def test_a_student_learns_a_teachers_probabilities(tmp_path: Path) -> None:
-    lesson = Lesson(
-        task_id="a",
-        sample_index=0,
-        run="answers",
-        split="train",
-        tier="easy",
-        source="t",
-        prompt="def f(n):\n",
-        completion="    return n + 1\n",
-    )
+    lesson = made_lessons.lesson("def f(n):\n", "    return n + 1\n")
     folder = str(find_checkpoint("demo:student").folder)
     loaded = load_weights(folder, "demo:student", dtype="float32", device="cpu", trust=False)
     settings = StudySettings(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,12 +22,14 @@ from distill.command import distill
 from distill.config import load_file, load_recipe, shipped, with_changes
 from distill.estimate import estimate
 from distill.keep import Decision, KeepRule, decide
-from distill.lessons import LeakageError, Lesson, read_lessons, write_lessons
+from distill.lessons import LeakageError, read_lessons, write_lessons
 from distill.loop import CONFIG, Journal, LoopConfig, Machine, read_decision, run_loop, status_of
 from distill.questions import QuestionsConfig, choose
 from distill.round import flagged
 from distill.task_files import write_tasks
 from harness import MeasurementInvalid, NoProgress, UsageError, find_leaks, load_benchmark, load_run
+from tests.distill.killing import killed_loop
+from tests.distill.made_lessons import lesson
 
 pytestmark = pytest.mark.hf
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,16 +52,12 @@ def machine(said: list[str] | None = None) -> Machine:
     return Machine(sandbox="auto", workers=2, progress=NoProgress, say=(said if said is not None else []).append)
 
 
-LESSON = Lesson(
-    task_id="a", sample_index=0, run="answers", split="train", tier="hard", source="t", prompt="p", completion="c"
-)
+LESSON = lesson()
 
 
 def test_a_lesson_of_a_test_task_cannot_be_made() -> None:
     with pytest.raises(LeakageError, match="split 'test'"):
-        Lesson(
-            task_id="a", sample_index=0, run="answers", split="test", tier="", source="t", prompt="p", completion="c"
-        )
+        lesson(split="test")
 
 
 def test_lessons_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -150,38 +147,17 @@ def test_a_round_trains_on_right_answers_alone_and_decides_by_the_held_back_half
     assert "24 teacher calls" in shown.output
 
 
-KILLED = """
-import importlib, os, signal, sys
-from pathlib import Path
-import msgspec
-
-from distill.loop import LoopConfig, Machine, run_loop
-from harness import NoProgress
-
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-module, _, name = sys.argv[1].rpartition(".")
-setattr(importlib.import_module(f"distill.{module}"), name, die)
-config = msgspec.json.decode(sys.argv[2], type=LoopConfig)
-run_loop(config, Path(sys.argv[3]), Machine(progress=NoProgress, say=lambda text: None))
-"""
-
-
 @pytest.mark.slow
 def test_killed_in_any_stage_it_goes_on_to_the_same_student(few_tasks: Path, tmp_path: Path) -> None:
     wanted = config(few_tasks)
-    text = msgspec.json.encode(wanted).decode()
     for name in (
-        "round.choose",
-        "lesson_stage.write_lessons",
-        "study.train",
-        "round.save",
-        "round.decide",
+        "distill.round.choose",
+        "distill.lesson_stage.write_lessons",
+        "distill.study.train",
+        "distill.round.save",
+        "distill.round.decide",
     ):  # one after the other, in one folder
-        command = [sys.executable, "-c", KILLED, name, text, str(tmp_path / "killed")]
-        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
-        assert ran.returncode == -signal.SIGKILL, (name, ran.stderr[-2000:])
+        killed_loop(wanted, tmp_path / "killed", name)
     (killed,) = run_loop(wanted, tmp_path / "killed", machine())
     (whole,) = run_loop(wanted, tmp_path / "whole", machine())
     folders = [tmp_path / name / "rounds" / "01" for name in ("killed", "whole")]

@@ -22,6 +22,7 @@ from distill.round_runs import RoundRuns
 from distill.study import StudySettings, study
 from distill.training import TrainSettings
 from harness import EvalConfig, NoProgress, StoreMismatch, digest_of, find_checkpoint, load_weights
+from tests.distill import made_lessons
 
 pytestmark = pytest.mark.hf
 MACHINE = Machine(progress=NoProgress, say=lambda text: None)
@@ -39,16 +40,7 @@ def config(**changes: object) -> LoopConfig:
 
 
 def lesson(number: int, answer: str) -> Lesson:
-    return Lesson(
-        task_id=f"T/{number}",
-        sample_index=0,
-        run="answers",
-        split="train",
-        tier="easy",
-        source="t",
-        prompt=f"def f{number}(x):\n",
-        completion=answer,
-    )
+    return made_lessons.lesson(f"def f{number}(x):\n", answer, task_id=f"T/{number}")
 
 
 @pytest.mark.parametrize(

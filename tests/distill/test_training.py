@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from distill.rows import rows_of, text_rows
 from distill.scratch import ModelRecipe, TokenizerRecipe, build_model, make_tokenizer, save
 from distill.training import Row, TrainSettings, _Windows, collate, steps_of, train, weighted_loss
 from harness import UsageError
+from tests.distill.killing import killed_training
 
 pytestmark = pytest.mark.hf
 
@@ -193,47 +191,23 @@ def test_a_field_that_the_family_has_not_is_said() -> None:
         build_model(ModelRecipe(family="lama"), tokenizer, 0)
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, {root!r})
-import tests.distill.test_training as here
-from transformers import TrainerCallback
-import distill.training as training
-
-tokenizer, model = here.small()
-rows = here.text_rows(tokenizer, here.TEXTS * 4)
-follower = training.follower
-
-def dying(steps):
-    made = follower(steps)
-    class Dying(type(made)):
-        def on_step_end(self, args, state, control, **_):
-            if state.global_step == 7:
-                os.kill(os.getpid(), signal.SIGKILL)
-    return Dying()
-
-training.follower = dying
-stages = (here.stage(len(rows), 0.25), here.stage(len(rows), 0.75))
-training.train(model, rows, stages, here.RESUMED, 0, Path({folder!r}))
-"""
 RESUMED = TrainSettings(steps=16, batch_size=4, save_steps=3, seed=5)
+
+
+def resumed(folder: Path) -> torch.Tensor:
+    """Return the weights of a small model after a training in two stages that goes on where it was."""
+    tokenizer, model = small()
+    rows = text_rows(tokenizer, TEXTS * 4)
+    stages = (stage(len(rows), 0.25), stage(len(rows), 0.75))
+    train(model, rows, stages, RESUMED, 0, folder)
+    return weights_of(model)
 
 
 @pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_model(tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[2]
-    code = KILLED.format(root=str(root), folder=str(tmp_path / "t"))
-    ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, timeout=120, check=False)
-    assert ran.returncode == -signal.SIGKILL, ran.stderr.decode()[-2000:]
+    killed_training(resumed, 7, tmp_path / "t")
     assert any(path.name.startswith("checkpoint-") for path in (tmp_path / "t" / "stage-01").iterdir())
-    ends = []
-    for folder in (tmp_path / "t", tmp_path / "whole"):
-        tokenizer, model = small()
-        rows = text_rows(tokenizer, TEXTS * 4)
-        stages = (stage(len(rows), 0.25), stage(len(rows), 0.75))
-        train(model, rows, stages, RESUMED, 0, folder)
-        ends.append(weights_of(model))
+    ends = [resumed(folder) for folder in (tmp_path / "t", tmp_path / "whole")]
     assert torch.equal(*ends)
 
 
