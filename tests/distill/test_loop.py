@@ -268,7 +268,7 @@ def test_a_dry_run_prints_the_whole_configuration(tmp_path: Path) -> None:
     assert "alpha" in shown.output  # defaults as well
     assert not (tmp_path / "x").exists()
     assert load_file_of(shown.output, tmp_path) == load_recipe("loop", "demo", LoopConfig)  # the costs are comments
-    assert "1,000 questions (questions.count)" in shown.output
+    assert "2,000 questions (questions.count)" in shown.output
 
 
 def load_file_of(text: str, folder: Path) -> LoopConfig:
