@@ -127,6 +127,13 @@ def main(verbose: bool) -> None:
 @click.option("--no-resume", is_flag=True, help="Start afresh where the folder holds a run already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as one JSON document.")
 def eval_command(**options: Any) -> None:
+@click.option(
+    "--cache",
+    is_flag=False,
+    flag_value="",
+    metavar="[DIR]",
+    help="Take over verdicts of earlier runs, and keep these, in DIR, or in $HARNESS_CACHE/verdicts.",
+)
     """Evaluate a model, or a file of samples, and write a run folder.
 
     Run the same command again to go on where a run was stopped.

@@ -1,4 +1,4 @@
-"""The main path: tasks -> samples -> verdicts -> report. The only concurrency of the harness is here.
+"""The main path: tasks -> samples -> verdicts -> report.
 
 A verdict is on disk before the next is counted, and what the run folder holds is not done again: a killed run goes on.
 """
@@ -6,9 +6,7 @@ A verdict is on disk before the next is counted, and what the run folder holds i
 from __future__ import annotations
 
 import platform
-import queue
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +16,8 @@ from harness.benchmarks import load_benchmark
 from harness.cells import open_cells
 from harness.errors import UsageError
 from harness.judge import EvalPlusRule, Judge
+from harness.judging import Work, judge_all
+from harness.known import KnownVerdicts, own_file
 from harness.progress import NoProgress, Progress
 from harness.records import Benchmark, Report, RunConfig, Sample, Task, Verdict
 from harness.report import Tally, build_report
@@ -30,7 +30,6 @@ from sandbox import Limits, Sandbox
 
 MEMORY_BYTES = 1 << 30
 PLUS_MEMORY_BYTES = 4 << 30  # EvalPlus's number; the reference of Mbpp/255 alone needs 1.2 GB
-_AHEAD = 8  # samples in hand per program in flight, so that no cell waits for the reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,7 @@ class EvalConfig:
 
     With `until`, tasks come in random order and the run ends once that rule has decided. `tiers` is a file of tiers
     (None: those of the reference solutions). A tier is weak below the pass rate of all tasks, or below `weak_below`
-    (0..1), or below the run (or baseline file) `weak_baseline`.
+    (0..1), or below the run (or baseline file) `weak_baseline`. `cache` is a folder of verdicts of earlier runs.
     """
 
     tasks: tuple[str, ...]
@@ -63,6 +62,7 @@ class EvalConfig:
     tiers: Path | None = None
     weak_below: float | None = None
     weak_baseline: Path | None = None
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.samples is None):
@@ -85,6 +85,8 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> list[Repor
     Each benchmark's run folder is `config.out`, or a folder in it named after the benchmark where there are several.
     Raises UsageError for what the user can mend, SandboxError or MeasurementInvalid where the machine fails.
     """
+    if config.cache is not None:
+        own_file(config.cache)
     benchmarks = [load_benchmark(name) for name in config.tasks]
     # Everything that can be wrong with the request is found before the sandbox is opened.
     sources = [
@@ -119,9 +121,14 @@ def _evaluate_one(
         see_that_it_holds(sandbox, limits.memory_bytes, benchmark)
         run = resolve(config, benchmark, source, plan, sandbox, limits)
         watch = config.until.watch(run) if config.until else None
-        with RunFolder(folder, run, config.resume) as store:
+        basis = (benchmark.name, benchmark.digest, sandbox.name, sandbox.image_digest, repr(limits), repr(config.rule))
+        tasks = {task.task_id: task for task in benchmark.tasks}
+        with (
+            RunFolder(folder, run, config.resume) as store,
+            closing(KnownVerdicts(tasks, basis, config.cache)) as known,
+        ):
             judge = Judge(sandbox, limits, config.rule)
-            return _run(store, benchmark, source, judge, sandbox.capacity, progress, watch)
+            return _Evaluation(store, benchmark, source, judge, known, watch).run(sandbox.capacity, progress)
 
 
 def limits_for(benchmark: Benchmark, config: EvalConfig) -> Limits:
@@ -173,6 +180,7 @@ def resolve(
         versions={"python": platform.python_version(), "code-harness": _own_version(), **source.versions},
         workers=config.workers,
         not_promised=sandbox.not_promised,
+        cache=str(config.cache or ""),
     )
 
 
@@ -183,53 +191,75 @@ def _own_version() -> str:
         return "not installed"
 
 
-def _run(
-    store: RunFolder,
-    benchmark: Benchmark,
-    source: Source,
-    judge: Judge,
-    capacity: int,
-    progress: Progress,
-    watch: Watch | None,
-) -> Report:
-    """Judge what is not judged yet, until a watch has decided, and write the report."""
-    tasks = {task.task_id: task for task in benchmark.tasks}
-    tally = Tally()
-    store.drop_not_judged()
-    judged = set()
-    for verdict in store.verdicts():
-        tally.add_verdict(verdict)
-        judged.add((verdict.task_id, verdict.sample_index))
-        if watch:
-            watch.judged(verdict)
+class _Evaluation:
+    """One benchmark's run: judge what is not judged yet, until a watch has decided, and write the report."""
 
-    def keep(verdict: Verdict) -> None:
-        store.add_verdict(verdict)
-        tally.add_verdict(verdict)
-        if watch:
-            watch.judged(verdict)
-        progress.step(tally.pass_rate(), tally.not_judged)
+    def __init__(
+        self,
+        store: RunFolder,
+        benchmark: Benchmark,
+        source: Source,
+        judge: Judge,
+        known: KnownVerdicts,
+        watch: Watch | None,
+    ) -> None:
+        self._store = store
+        self._benchmark = benchmark
+        self._source = source
+        self._judge = judge
+        self._known = known
+        self._watch = watch
+        self._tally = Tally()
 
-    with progress:
-        progress.start(benchmark.name, source.total, len(judged))
-        samples = _all_samples(store, source, tally)
-        if watch:
-            samples = watch.until_decided(samples)
-        pending = (sample for sample in samples if _key(sample) not in judged)
-        ahead = 1 if watch else _AHEAD  # what is in hand when a watch decides is judged for nothing
-        _judge_all(
-            pending, lambda sample: judge.judge(tasks[sample.task_id], sample), capacity, ahead, keep, judge.stop
+    def run(self, capacity: int, progress: Progress) -> Report:
+        store, source, tally = self._store, self._source, self._tally
+        self._take_up()
+        tasks = {task.task_id: task for task in self._benchmark.tasks}
+
+        def keep(verdict: Verdict) -> None:
+            store.add_verdict(verdict)
+            self._count(verdict)
+            progress.step(tally.pass_rate(), tally.not_judged)
+
+        work = Work(
+            judge=lambda sample: self._judge.judge(tasks[sample.task_id], sample),
+            keep=keep,
+            give_up=self._judge.stop,
+            capacity=capacity,
+            at_once=self._watch is not None,
         )
-        if watch is None:  # which asks about passing alone
-            _score_tokens(store, source, tally, progress)
-    store.sort_verdicts({task_id: place for place, task_id in enumerate(store.config.task_ids)})
-    missing = source.missing_tasks
-    if stopped_early := tally.samples < source.total:
-        reached = {verdict.task_id for verdict in store.verdicts()}
-        missing = tuple(task_id for task_id in store.config.task_ids if task_id not in reached)
-    report = build_report(tally, store.config, benchmark, store.fingerprint, missing, stopped_early)
-    store.finish(report)
-    return report
+        with progress:
+            progress.start(self._benchmark.name, source.total, tally.samples)
+            samples = _all_samples(store, source, tally)
+            if self._watch:
+                samples = self._watch.until_decided(samples)
+            judge_all((sample for sample in samples if not self._known.judged(sample)), work, self._known)
+            if self._watch is None:  # which asks about passing alone
+                _score_tokens(store, source, tally, progress)
+        return self._finish()
+
+    def _take_up(self) -> None:
+        """Count what an earlier call has judged."""
+        self._store.drop_not_judged()
+        for verdict in self._store.verdicts():
+            self._count(verdict)
+            self._known.note(verdict)
+
+    def _count(self, verdict: Verdict) -> None:
+        self._tally.add_verdict(verdict)
+        if self._watch:
+            self._watch.judged(verdict)
+
+    def _finish(self) -> Report:
+        store, tally = self._store, self._tally
+        store.sort_verdicts({task_id: place for place, task_id in enumerate(store.config.task_ids)})
+        missing = self._source.missing_tasks
+        if stopped_early := tally.samples < self._source.total:
+            reached = {verdict.task_id for verdict in store.verdicts()}
+            missing = tuple(task_id for task_id in store.config.task_ids if task_id not in reached)
+        report = build_report(tally, store.config, self._benchmark, store.fingerprint, missing, stopped_early)
+        store.finish(report)
+        return report
 
 
 def _key(sample: Sample) -> tuple[str, int]:
@@ -262,39 +292,3 @@ def _score_tokens(store: RunFolder, source: Source, tally: Tally, progress: Prog
         store.add_token_score(score)
         tally.add_token_score(score)
         progress.step(None, 0)
-
-
-def _judge_all(
-    samples: Iterator[Sample],
-    judge: Callable[[Sample], Verdict],
-    capacity: int,
-    ahead: int,
-    keep: Callable[[Verdict], None],
-    give_up: Callable[[], None],
-) -> None:
-    """Judge samples on `capacity` threads and hand each verdict to `keep`, on this thread, as soon as it is there.
-
-    At most `ahead` samples for each thread are in hand.
-    """
-    finished: queue.SimpleQueue[Future[Verdict]] = queue.SimpleQueue()
-    flying = 0
-    executor = ThreadPoolExecutor(capacity, thread_name_prefix="judge")
-    try:
-        for sample in samples:
-            executor.submit(judge, sample).add_done_callback(finished.put)
-            flying += 1
-            while flying >= capacity * ahead or not finished.empty():
-                flying -= 1
-                keep(finished.get().result())
-        while flying:
-            flying -= 1
-            keep(finished.get().result())
-    except BaseException:
-        give_up()
-        executor.shutdown(wait=False, cancel_futures=True)
-        while not finished.empty():  # what was judged until now stays judged
-            future = finished.get()
-            if not future.cancelled() and future.exception() is None:
-                keep(future.result())
-        raise
-    executor.shutdown()

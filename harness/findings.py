@@ -27,6 +27,7 @@ class Finding:
     tests_expected: int
     evidence: Evidence
     base_passed: bool | None = None
+    wall_cut: bool = False  # the outcome is what the clock on the wall made of it
 
 
 def run_suite(suite: Suite, conversation: Conversation, scores: Scores) -> tuple[Outcome | None, Evidence]:

@@ -198,6 +198,7 @@ def _settled(finding: Finding, execution: Execution, limits: Limits, sample: Sam
         evidence = replace(evidence, reason=reason)
     elif outcome is Outcome.PASSED and execution.status is Status.TIMED_OUT:
         outcome, evidence = Outcome.TIMEOUT, Evidence(reason=execution.detail)
+    wall_cut = execution.is_wall_cut and outcome in (None, Outcome.PASSED)
     elif outcome is Outcome.OUT_OF_MEMORY and execution.peak_memory_bytes < limits.memory_bytes // 2:
         outcome = Outcome.ERROR  # it says MemoryError, but the counters do not
     if outcome not in (Outcome.PASSED, Outcome.NO_CODE, Outcome.NOT_JUDGED):
@@ -205,7 +206,7 @@ def _settled(finding: Finding, execution: Execution, limits: Limits, sample: Sam
             outcome = Outcome.NO_CODE
         elif sample.stop_reason is StopReason.LENGTH:
             outcome = Outcome.TRUNCATED
-    return replace(finding, outcome=outcome, evidence=evidence)
+    return replace(finding, outcome=outcome, evidence=evidence, wall_cut=wall_cut)
 
 
 _NOTHING = Execution(
@@ -231,3 +232,4 @@ def _verdict(sample: Sample, finding: Finding, execution: Execution) -> Verdict:
         peak_memory_bytes=execution.peak_memory_bytes,
         base_passed=finding.base_passed,
     )
+        wall_cut=finding.wall_cut,

@@ -172,10 +172,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The judgement of one sample. There is exactly one per sample.
-
-    `base_passed` is set for + benchmarks only: whether the base inputs alone were passed.
-    """
+    """The judgement of one sample. There is exactly one per sample."""
 
     task_id: str
     sample_index: int
@@ -187,7 +184,10 @@ class Verdict:
     cpu_seconds: float
     wall_seconds: float
     peak_memory_bytes: int
-    base_passed: bool | None = None
+    base_passed: bool | None = None  # + benchmarks only: whether the base inputs alone were passed
+    wall_cut: bool = False  # the clock on the wall ended it; in a run's verdicts: with nothing else of ours running
+    flaky: bool = False  # that clock had ended it among others, and alone it came out differently
+    reused: bool = False  # found for an identical program, for the same task
 
     def __post_init__(self) -> None:
         if self.passed != (self.outcome is Outcome.PASSED):
@@ -232,6 +232,8 @@ class Report:
     fingerprint: str
     not_promised: tuple[str, ...] = ()
     missing_tasks: tuple[str, ...] = ()
+    flaky: int = 0  # samples whose verdict changed when they were judged again alone
+    reused: int = 0  # samples that got the verdict of an identical program
     stopped_early: bool = False  # by a sequential gate or a time limit; the scores are of the tasks until then
     metrics: dict[str, Estimate] = field(default_factory=dict)
     tune: HalfScore | None = None
@@ -283,6 +285,7 @@ class RunConfig:
     runtime: dict[str, str] = field(default_factory=dict)  # how a model ran, e.g. dtype and device
     versions: dict[str, str] = field(default_factory=dict)
     workers: int = 2
+    cache: str = ""  # the folder of the verdicts of earlier runs that were taken over; empty without one
     not_promised: tuple[str, ...] = ()
 
 

@@ -23,6 +23,8 @@ class Tally:
     similarities: dict[str, float] = field(default_factory=dict)  # edit similarity, added up per task
     token_scores: list[TokenScore] = field(default_factory=list)
     seconds: float = 0.0
+    flaky: int = 0
+    reused: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -41,7 +43,9 @@ class Tally:
     def add_verdict(self, verdict: Verdict) -> None:
         """Count one verdict. `not_judged` counts as an outcome and in no score."""
         self.outcomes[verdict.outcome] += 1
-        self.seconds += verdict.wall_seconds
+        self.flaky += verdict.flaky
+        self.reused += verdict.reused
+        self.seconds += 0.0 if verdict.reused else verdict.wall_seconds
         if verdict.outcome is Outcome.NOT_JUDGED:
             return
         task = verdict.task_id
@@ -108,6 +112,8 @@ def build_report(
         fingerprint=fingerprint,
         not_promised=config.not_promised,
         missing_tasks=missing,
+        flaky=tally.flaky,
+        reused=tally.reused,
         stopped_early=stopped_early,
         metrics=tally.metrics(),
         tune=scores.tune,

@@ -32,7 +32,7 @@ _MADE_BY_A_RUN = (SAMPLES, VERDICTS, TOKEN_SCORES, REPORT)
 NOT_FINGERPRINTED = frozenset(
     {
         *("workers", "versions", "dataset_source", "not_promised", "tiers", "tier_source", "weak_rates"),
-        "time_limit_seconds",
+        *("time_limit_seconds", "cache"),
     }
 )
 Line = TypeVar("Line", Sample, Verdict, TokenScore)

@@ -115,6 +115,8 @@ class CellSession:
         """Take a frame from the cell's reader; lines beyond what was asked for only count as too many."""
         with self._changed:
             if end is not None:
+            if self._deadline is not None:
+                self._deadline = time.monotonic() + self._patience
                 self._output = data[end["replies"] :]
                 data = data[: end["replies"]]
             room = self._most_lines - len(self._lines)

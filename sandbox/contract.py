@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+_WALL_TIME = "wall time"
+
 
 class SandboxError(Exception):
     """The sandbox itself failed: engine gone, cell lost, image not buildable. Never the program's doing.
@@ -60,6 +62,7 @@ class Status(StrEnum):
 class Limits:
     """What a program may use. CPU time is the primary limit; wall time is a wide backstop for sleepers.
 
+    Time in which a program waits for a processor does not count as wall time, up to ten times the limit.
     `call_cpu_seconds` bounds each single call as well (None: only the whole program is bounded).
     `memory_bytes` bounds the program with all its children; it is fixed per cell, so a pool is made for one value.
     """
@@ -99,6 +102,11 @@ class Execution:
     wall_seconds: float
     peak_memory_bytes: int
     output: bytes  # the beginning of standard output and standard error
+
+    @property
+    def is_wall_cut(self) -> bool:
+        """Whether the wall-clock backstop ended it: the one limit that also depends on what else the machine does."""
+        return self.status is Status.TIMED_OUT and self.detail == _WALL_TIME
 
 
 class Session(Protocol):

@@ -12,6 +12,7 @@ keeps no account of the cell: what all processes of a program together may use, 
 
 import contextlib
 import gc
+import glob
 import importlib
 import json
 import os
@@ -157,6 +158,18 @@ class Guest:
             pages += max(0, int(fields[21]) - self.own_pages)
         grouped = self.group_cpu() - self.cpu_before - (time.process_time() - self.own_before)
         return max(ticks / _CLOCK_TICKS, grouped), pages * _PAGE_BYTES
+
+    def waited(self) -> float:
+        """Seconds that one thread of the programs has been ready to run while others ran: the most of any.
+
+        0 where the kernel does not say. Who waits while its own kind runs uses up its CPU time all the sooner.
+        """
+        most = 0
+        for path in glob.iglob("/proc/[0-9]*/task/*/schedstat"):
+            with contextlib.suppress(OSError):
+                if not path.startswith("/proc/1/"):
+                    most = max(most, int(Path(path).read_text().split()[1]))
+        return most * 1e-9
 
     def sweep(self, pid: int) -> tuple[float, int, int]:
         """Kill and reap every process of the cell but the guest; return CPU seconds, peak bytes, the child's code."""

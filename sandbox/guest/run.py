@@ -17,6 +17,8 @@ from sandbox.guest.frames import Body, Frames, available
 
 KEPT_OUTPUT = 2048
 TICK_SECONDS = 0.02
+MOST_WALL = 10  # times the limit, with the time in which it stood in line for a processor
+SIGN_SECONDS = 1.0
 PIPE_BYTES = 1 << 20
 MANY_OPERATIONS = 200
 BUSY_BYTES = 1 << 15  # so much at once says that the program may be waiting for room
@@ -39,6 +41,9 @@ class Cell(Protocol):
 
     def usage(self) -> tuple[float, int]:
         """CPU seconds since `begin` and resident bytes of every process of the cell but the guest."""
+
+    def waited(self) -> float:
+        """Seconds that the thread which has waited longest for a processor has waited."""
 
     def sweep(self, pid: int) -> tuple[float, int, int]:
         """End every process of the cell but the guest; return CPU seconds, peak bytes, the child's exit code."""
@@ -64,6 +69,7 @@ class Run:
         self.has_replied = False  # since the time was last looked at
         self.cause = ""  # why we ended it: status, ":" , detail
         self.cpu_at_reply = 0.0
+        self.last_sign = 0.0
 
     def fork(self) -> None:
         """Start the child with its pipes; the guest keeps its own ends."""
@@ -194,8 +200,21 @@ class Run:
             self.cause = "timed_out:cpu time"
         elif per_call is not None and cpu - self.cpu_at_reply >= per_call:
             self.cause = "timed_out:cpu time of one call"
-        elif wall >= self.limits["wall_seconds"]:
+        elif wall >= self.limits["wall_seconds"] and self.has_had_its_wall_time(wall):
             self.cause = "timed_out:wall time"
+
+    def has_had_its_wall_time(self, wall: float) -> bool:
+        """Whether the limit is reached without the time that the program stood in line for a processor.
+
+        If not, the harness is told now and then that there is still somebody here.
+        """
+        limit = self.limits["wall_seconds"]
+        if wall >= MOST_WALL * limit or wall - self.cell.waited() >= limit:
+            return True
+        if wall - self.last_sign >= SIGN_SECONDS:
+            self.last_sign = wall
+            self.cell.frames.send({"kind": "replies", "id": self.id})
+        return False
 
     def forward(self, size: int) -> None:
         self.cell.frames.send({"kind": "replies", "id": self.id}, ((self.reply_fd, size),))

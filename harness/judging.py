@@ -1,0 +1,161 @@
+"""Judge the samples of a run: several at once, identical programs once, and once more alone what wall time cut short.
+
+The only concurrency of the harness is here. How long a program takes by the clock on the wall depends on what else
+the machine does, so a program that only this clock has stopped is put aside and judged again when nothing else of
+ours runs; that verdict counts. Programs that are the same, of the same task, wait for the verdict on the first.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from harness.known import KnownVerdicts
+from harness.records import Outcome, Sample, Verdict
+
+_AHEAD = 8  # samples in hand per program in flight, so that no cell waits for the reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What to do with samples and verdicts.
+
+    `judge` is called on `capacity` threads, everything else on the caller's. `keep` takes each verdict as soon as it
+    is there; `give_up` tells those who wait for a cell that nobody waits for them. `at_once`: somebody decides by the
+    verdicts whether to go on, so few samples are in hand, and those that were put aside do not wait for the end.
+    """
+
+    judge: Callable[[Sample], Verdict]
+    keep: Callable[[Verdict], None]
+    give_up: Callable[[], None]
+    capacity: int
+    at_once: bool = False
+
+
+@dataclass(slots=True)
+class _State:
+    """What is in hand: programs in flight, and samples that wait for one of them or to be judged alone.
+
+    `aside` has with each sample what it got when wall time cut it short among others, or None if it is like such a
+    one; `aside_keys` has the keys of those.
+    """
+
+    flying: int = 0
+    waiting: dict[bytes, list[Sample]] = field(default_factory=dict)
+    aside: deque[tuple[Sample, Outcome | None]] = field(default_factory=deque)
+    aside_keys: set[bytes] = field(default_factory=set)
+
+    @property
+    def in_hand(self) -> int:
+        return self.flying + sum(map(len, self.waiting.values()))
+
+
+def judge_all(samples: Iterator[Sample], work: Work, known: KnownVerdicts) -> None:
+    """Judge every sample and hand each verdict to `work.keep`. Raises what `work.judge` raises.
+
+    Whatever ends it, verdicts that were there by then have been kept.
+    """
+    _Judging(work, known).run(samples)
+
+
+class _Judging:
+    def __init__(self, work: Work, known: KnownVerdicts) -> None:
+        self._work = work
+        self._known = known
+        self._executor = ThreadPoolExecutor(work.capacity, thread_name_prefix="judge")
+        self._finished: queue.SimpleQueue[tuple[Sample, Future[Verdict]]] = queue.SimpleQueue()
+        self._state = _State()
+
+    def run(self, samples: Iterator[Sample]) -> None:
+        most = self._work.capacity * (1 if self._work.at_once else _AHEAD)
+        state = self._state
+        try:
+            for sample in samples:
+                self._take(sample)
+                while state.flying and (state.in_hand >= most or not self._finished.empty()):
+                    self._settle()
+                if self._work.at_once and state.aside:
+                    self._judge_alone()
+            self._judge_alone()
+        except BaseException:
+            self._work.give_up()
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._keep_finished()
+            raise
+        self._executor.shutdown()
+
+    def _take(self, sample: Sample) -> None:
+        """Take a sample's verdict over from one like it, let it wait for that one, or send it off."""
+        state, key = self._state, self._known.key(sample)
+        if key is None:
+            self._submit(sample)
+        elif key in state.aside_keys:
+            state.aside.append((sample, None))
+        elif key in state.waiting:
+            state.waiting[key].append(sample)
+        elif not self._take_over(sample, key):
+            state.waiting[key] = []
+            self._submit(sample)
+
+    def _take_over(self, sample: Sample, key: bytes | None) -> bool:
+        """Give a sample the verdict of one like it; returns whether there is one."""
+        verdict = None if key is None else self._known.verdict(key)
+        if verdict is None:
+            return False
+        self._work.keep(replace(verdict, sample_index=sample.sample_index, reused=True))
+        return True
+
+    def _submit(self, sample: Sample) -> None:
+        self._state.flying += 1
+        future = self._executor.submit(self._work.judge, sample)
+        future.add_done_callback(lambda done: self._finished.put((sample, done)))
+
+    def _next(self) -> tuple[Sample, Verdict]:
+        sample, future = self._finished.get()
+        self._state.flying -= 1
+        return sample, future.result()
+
+    def _settle(self) -> None:
+        """Wait for a verdict and keep it, or put its sample aside; samples that waited for it follow it."""
+        sample, verdict = self._next()
+        state, key = self._state, self._known.key(sample)
+        waiting = state.waiting.pop(key, []) if key is not None else []
+        if verdict.wall_cut:
+            state.aside.append((sample, verdict.outcome))
+            if key is not None:
+                state.aside_keys.add(key)
+        else:
+            self._keep(sample, verdict)
+        for one in waiting:
+            self._take(one)
+
+    def _keep(self, sample: Sample, verdict: Verdict) -> None:
+        key = self._known.key(sample)
+        if key is not None:
+            self._known.learn(key, verdict)
+        self._work.keep(verdict)
+
+    def _judge_alone(self) -> None:
+        """Wait for all that is in flight, then judge one by one what was put aside. These verdicts count."""
+        state = self._state
+        while state.flying:
+            self._settle()
+        while state.aside:
+            sample, before = state.aside.popleft()
+            if self._take_over(sample, self._known.key(sample)):
+                continue
+            self._submit(sample)
+            _, verdict = self._next()
+            has_changed = before not in (None, verdict.outcome) and verdict.outcome is not Outcome.NOT_JUDGED
+            self._keep(sample, replace(verdict, flaky=has_changed))
+        state.aside_keys.clear()
+
+    def _keep_finished(self) -> None:
+        """Keep what was judged until now."""
+        while not self._finished.empty():
+            sample, future = self._finished.get()
+            if not future.cancelled() and future.exception() is None and not future.result().wall_cut:
+                self._keep(sample, future.result())
