@@ -124,9 +124,6 @@ def main(verbose: bool) -> None:
     show_default="runs/<model>--<tasks>",
     help="Run folder; several benchmarks get a folder each in it.",
 )
-@click.option("--no-resume", is_flag=True, help="Start afresh where the folder holds a run already.")
-@click.option("--json", "as_json", is_flag=True, help="Print the reports as one JSON document.")
-def eval_command(**options: Any) -> None:
 @click.option(
     "--cache",
     is_flag=False,
@@ -134,6 +131,9 @@ def eval_command(**options: Any) -> None:
     metavar="[DIR]",
     help="Take over verdicts of earlier runs, and keep these, in DIR, or in $HARNESS_CACHE/verdicts.",
 )
+@click.option("--no-resume", is_flag=True, help="Start afresh where the folder holds a run already.")
+@click.option("--json", "as_json", is_flag=True, help="Print the reports as one JSON document.")
+def eval_command(**options: Any) -> None:
     """Evaluate a model, or a file of samples, and write a run folder.
 
     Run the same command again to go on where a run was stopped.

@@ -69,24 +69,24 @@ def eval_config(options: dict[str, Any]) -> EvalConfig:
         weak_below=options["weak_below"],
         weak_baseline=options["weak_baseline"],
         partial=options["partial"],
-        cache=_cache_folder(options["cache"]),
         resume=not options["no_resume"],
         sandbox=options["sandbox"],
         workers=options["workers"] or len(os.sched_getaffinity(0)),
         cpu_seconds=options["cpu_seconds"],
         wall_seconds=options["wall_seconds"],
+        memory_bytes=memory << 20 if memory else None,
+        rule=EvalPlusRule(least=options["min_time_limit"], factor=options["gt_time_limit_factor"]),
+        cache=_cache_folder(options["cache"]),
+        image=options["image"],
+        runtime=options["runtime"],
+    )
+
+
 def _cache_folder(option: str | None) -> Path | None:
     """Return the folder that `--cache` names; without a name, one beside the other things that can be had again."""
     if option is None:
         return None
     return Path(option) if option else cache_folder() / "verdicts"
-
-
-        memory_bytes=memory << 20 if memory else None,
-        rule=EvalPlusRule(least=options["min_time_limit"], factor=options["gt_time_limit_factor"]),
-        image=options["image"],
-        runtime=options["runtime"],
-    )
 
 
 def _folder_name(model: str, tasks: tuple[str, ...]) -> str:
@@ -135,10 +135,6 @@ def _print_report(report: Report) -> None:
 
     title = f"{report.benchmark}: {report.model}, {report.samples} samples of {report.tasks} tasks"
     say(f"{title} ({report.protocol}, {report.sandbox})")
-    if report.flaky:
-        out.print(f"flaky: {report.flaky} samples that ran out of wall time came out differently when judged alone")
-    if report.reused:
-        out.print(f"reused: {report.reused} samples have the verdict of an identical program")
     scores = Table("", "95 % interval", box=None, pad_edge=False)
     for name, estimates in (("", report.pass_at_k), (" (base tests)", report.base_pass_at_k or {})):
         for k, estimate in estimates.items():
@@ -146,6 +142,10 @@ def _print_report(report: Report) -> None:
     out.print(scores)
     counted = ", ".join(f"{name} {count}" for name, count in report.outcomes.items() if count)
     say(f"outcomes: {counted}")
+    if report.flaky:
+        out.print(f"flaky: {report.flaky} samples that ran out of wall time came out differently when judged alone")
+    if report.reused:
+        out.print(f"reused: {report.reused} samples have the verdict of an identical program")
     for line in _tier_lines(report):
         say(f"  {line}")
     rates = [tier.pass_at_1.value for tier in report.tiers]

@@ -179,8 +179,8 @@ def resolve(
         call_cpu_factor=config.rule.factor if benchmark.is_plus else None,
         versions={"python": platform.python_version(), "code-harness": _own_version(), **source.versions},
         workers=config.workers,
-        not_promised=sandbox.not_promised,
         cache=str(config.cache or ""),
+        not_promised=sandbox.not_promised,
     )
 
 

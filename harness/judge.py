@@ -190,6 +190,7 @@ def sample_name(sample: Sample) -> str:
 def _settled(finding: Finding, execution: Execution, limits: Limits, sample: Sample) -> Finding:
     """Let the program's end decide where the tests could not, and give names to what is not plainly wrong."""
     outcome, evidence = finding.outcome, finding.evidence
+    wall_cut = execution.is_wall_cut and outcome in (None, Outcome.PASSED)
     if outcome is None:
         outcome = _ENDED[execution.status]
         reason = execution.detail
@@ -198,7 +199,6 @@ def _settled(finding: Finding, execution: Execution, limits: Limits, sample: Sam
         evidence = replace(evidence, reason=reason)
     elif outcome is Outcome.PASSED and execution.status is Status.TIMED_OUT:
         outcome, evidence = Outcome.TIMEOUT, Evidence(reason=execution.detail)
-    wall_cut = execution.is_wall_cut and outcome in (None, Outcome.PASSED)
     elif outcome is Outcome.OUT_OF_MEMORY and execution.peak_memory_bytes < limits.memory_bytes // 2:
         outcome = Outcome.ERROR  # it says MemoryError, but the counters do not
     if outcome not in (Outcome.PASSED, Outcome.NO_CODE, Outcome.NOT_JUDGED):
@@ -231,5 +231,5 @@ def _verdict(sample: Sample, finding: Finding, execution: Execution) -> Verdict:
         wall_seconds=round(execution.wall_seconds, 6),
         peak_memory_bytes=execution.peak_memory_bytes,
         base_passed=finding.base_passed,
-    )
         wall_cut=finding.wall_cut,
+    )

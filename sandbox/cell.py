@@ -114,9 +114,9 @@ class CellSession:
     def feed(self, data: bytes, end: dict[str, Any] | None = None) -> None:
         """Take a frame from the cell's reader; lines beyond what was asked for only count as too many."""
         with self._changed:
-            if end is not None:
             if self._deadline is not None:
                 self._deadline = time.monotonic() + self._patience
+            if end is not None:
                 self._output = data[end["replies"] :]
                 data = data[: end["replies"]]
             room = self._most_lines - len(self._lines)
