@@ -3,23 +3,26 @@
 Where a model's predictions are scored as well, token_scores.jsonl has a line per task.
 
 Records are appended in the order of the samples and flushed one by one, so whatever the moment of a kill, the files
-hold whole records but for a torn last line, which is dropped. A folder belongs to one configuration: its fingerprint
+hold whole records but for a torn last line, which is dropped. A disk that is full ends the run as the machine's
+failure; what was recorded stays. A folder belongs to one configuration: its fingerprint
 is over every field that a result depends on, and a run with another one is refused. One process at a time writes.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
-from harness.errors import StoreMismatch, UsageError
+from harness.errors import MeasurementInvalid, StoreMismatch, UsageError
 from harness.records import Outcome, Report, RunConfig, Sample, Verdict, from_json, to_json
 from harness.tokens import TokenScore
 
@@ -35,6 +38,7 @@ NOT_FINGERPRINTED = frozenset(
         *("time_limit_seconds", "cache"),
     }
 )
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 Line = TypeVar("Line", Sample, Verdict, TokenScore)
 Whole = TypeVar("Whole", RunConfig, Report)
 
@@ -77,30 +81,84 @@ def read_lines(path: Path, kind: type[Line]) -> Iterator[Line]:
         raise UsageError(f"{path} is not there: is this the folder of a run?") from None
 
 
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """Say what is wrong with a folder that cannot be written to. Raises UsageError, for a full disk as `_writing`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise _failure(path, error) from error
+        raise UsageError(f"cannot write to {path}: {error.strerror or error}. Give another --out.") from error
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Raise MeasurementInvalid, with the fix, when a file of a run that has begun cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise _failure(path, error) from error
+
+
+def _failure(path: Path, error: OSError) -> MeasurementInvalid:
+    return MeasurementInvalid(
+        f"cannot write {path}: {error.strerror or error}. What was recorded is kept: "
+        f"{'free some room there' if error.errno in _NO_ROOM else 'mend that'} and run the same command again to go on"
+    )
+
+
+class _Lines:
+    """A file to which records are added, a line for each. What was added is the kernel's to keep."""
+
+    def __init__(self, path: Path) -> None:
+        drop_torn_line(path)
+        self._path = path
+        self._file = path.open("ab", buffering=0)
+
+    def add(self, record: Sample | Verdict | TokenScore) -> None:
+        """Add a line, whole or not at all. Raises MeasurementInvalid when it cannot be written."""
+        left = memoryview(to_json(record).encode("ascii") + b"\n")
+        size = len(left)
+        with _writing(self._path):
+            try:
+                while left:
+                    left = left[self._file.write(left) :]
+            except OSError:
+                with suppress(OSError):  # what stays is dropped as a torn line
+                    self._file.truncate(os.fstat(self._file.fileno()).st_size - (size - len(left)))
+                raise
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class RunFolder:
     """The folder of one run, open for writing. Use it as a context manager."""
 
     def __init__(self, path: Path, config: RunConfig, resume: bool = True) -> None:
-        """Open or create the folder. Raises StoreMismatch or UsageError when it belongs to something else."""
+        """Open or create the folder.
+
+        Raises StoreMismatch or UsageError when it belongs to something else, MeasurementInvalid on a full disk.
+        """
         self.path = path
         self.config = config
         self.fingerprint = fingerprint(config)
-        self._files: list[IO[str]] = []
-        self._token_scores: IO[str] | None = None  # made when there is something to write
-        try:
+        self._files: list[_Lines] = []
+        self._token_scores: _Lines | None = None  # made when there is something to write
+        with _opening(path):
             path.mkdir(parents=True, exist_ok=True)
             self._lock = (path / ".lock").open("w")
-        except OSError as error:
-            raise UsageError(f"cannot write to {path}: {error.strerror or error}. Give another --out.") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
             raise UsageError(f"{path} is in use by another run: wait for it or give another --out") from None
         try:
-            self._claim(config, resume)
-            self._samples = self._append_to(SAMPLES)
-            self._verdicts = self._append_to(VERDICTS)
+            with _opening(path):
+                self._claim(config, resume)
+                self._samples = self._append_to(SAMPLES)
+                self._verdicts = self._append_to(VERDICTS)
         except BaseException:
             self.close()
             raise
@@ -131,10 +189,8 @@ class RunFolder:
             "Give another --out, or --no-resume to start this one afresh."
         )
 
-    def _append_to(self, name: str) -> IO[str]:
-        path = self.path / name
-        drop_torn_line(path)
-        file = path.open("a", encoding="ascii")
+    def _append_to(self, name: str) -> _Lines:
+        file = _Lines(self.path / name)
         self._files.append(file)
         return file
 
@@ -156,8 +212,9 @@ class RunFolder:
 
     def _rewrite_verdicts(self, verdicts: list[Verdict]) -> None:
         self._verdicts.close()
-        write_whole(self.path / VERDICTS, "".join(to_json(verdict) + "\n" for verdict in verdicts))
-        self._verdicts = self._append_to(VERDICTS)
+        with _writing(self.path / VERDICTS):
+            write_whole(self.path / VERDICTS, "".join(to_json(verdict) + "\n" for verdict in verdicts))
+            self._verdicts = self._append_to(VERDICTS)
 
     def sort_verdicts(self, order: dict[str, int]) -> None:
         """Put the verdicts into the order of tasks and samples, where a resumed run has left them out of it."""
@@ -167,12 +224,10 @@ class RunFolder:
             self._rewrite_verdicts(verdicts)
 
     def add_sample(self, sample: Sample) -> None:
-        self._samples.write(to_json(sample) + "\n")
-        self._samples.flush()
+        self._samples.add(sample)
 
     def add_verdict(self, verdict: Verdict) -> None:
-        self._verdicts.write(to_json(verdict) + "\n")
-        self._verdicts.flush()
+        self._verdicts.add(verdict)
 
     def token_scores(self) -> Iterator[TokenScore]:
         """Yield the token scores that are already there."""
@@ -183,13 +238,14 @@ class RunFolder:
 
     def add_token_score(self, score: TokenScore) -> None:
         if self._token_scores is None:
-            self._token_scores = self._append_to(TOKEN_SCORES)
-        self._token_scores.write(to_json(score) + "\n")
-        self._token_scores.flush()
+            with _writing(self.path / TOKEN_SCORES):
+                self._token_scores = self._append_to(TOKEN_SCORES)
+        self._token_scores.add(score)
 
     def finish(self, report: Report) -> None:
-        """Write the report."""
-        write_whole(self.path / REPORT, json.dumps(asdict(report), indent=2) + "\n")
+        """Write the report. Raises MeasurementInvalid when it cannot be written."""
+        with _writing(self.path / REPORT):
+            write_whole(self.path / REPORT, json.dumps(asdict(report), indent=2) + "\n")
 
     def close(self) -> None:
         for file in self._files:
@@ -211,8 +267,11 @@ def _short(value: object) -> str:
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file in one step: it holds what was there or the new content (text as UTF-8), never a part."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content.encode() if isinstance(content, str) else content)
-    part.replace(path)
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)  # on a full disk, half a file would stand in the way of the next attempt
 
 
 def drop_torn_line(path: Path) -> None:

@@ -7,10 +7,14 @@ CI never passes by skipping.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from benchmarks.engine import Engine, cannot_start, engine_of_our_own
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("HARNESS_DATA") or ROOT.parent / "shared" / "data")
@@ -57,3 +61,31 @@ def published_data(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Set HARNESS_DATA to the published files, for tests that load benchmarks by name; mark the test `data`, too."""
     monkeypatch.setenv("HARNESS_DATA", str(data_dir))
     return data_dir
+
+
+@pytest.fixture(scope="session")
+def _own_engine(require: Require) -> Iterator[Engine]:
+    require(not cannot_start(), f"a second Docker engine ({cannot_start()})")
+    with engine_of_our_own() as engine:
+        yield engine
+
+
+@pytest.fixture
+def own_engine(_own_engine: Engine) -> Engine:
+    """Return a running Docker engine that a test may kill and freeze; the machine's own is nobody's to touch."""
+    _own_engine.thaw()
+    assert _own_engine.start(), _own_engine.log
+    return _own_engine
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, require: Require) -> Iterator[Path]:
+    """Return the folder `run` of the test's own, which is a file system of 24 KiB."""
+    require(os.geteuid() == 0 and shutil.which("mount"), "mount, and to be root")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24k", "none", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)

@@ -7,13 +7,14 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.errors import StoreMismatch, UsageError
+from harness.errors import MeasurementInvalid, StoreMismatch, UsageError
 from harness.records import Evidence, Outcome, Report, RunConfig, Sample, StopReason, Tokens, Verdict, to_json
 from harness.scores import TierKind, TierSource, WeakKind, WeakRule
 from harness.store import (
@@ -370,6 +371,61 @@ def test_what_is_not_there_is_no_run(tmp_path: Path) -> None:
             read()
     with pytest.raises(UsageError, match="is not there"):
         read_config(tmp_path)
+
+
+# Full disks
+
+
+def fill(folder: Path) -> Path:
+    """Take all the room that is left on a file system."""
+    path = folder / "ballast"
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return path
+
+
+def test_a_record_that_does_not_fit_on_the_disk_is_not_there_by_half(small_disk: Path) -> None:
+    with RunFolder(small_disk, CONFIG) as store:
+        store.add_verdict(a_verdict(0))
+        with pytest.raises(MeasurementInvalid, match=r"verdicts\.jsonl: No space left on device.*free some room"):
+            store.add_verdict(a_verdict(1, reason="y" * 100_000))
+        with pytest.raises(MeasurementInvalid, match=r"samples\.jsonl: No space left on device"):
+            store.add_sample(a_sample(1, text="y" * 100_000))
+        store.add_verdict(a_verdict(2))
+        assert [verdict.task_id for verdict in read_lines(small_disk / VERDICTS, Verdict)] == ["Demo/0", "Demo/2"]
+        assert (small_disk / SAMPLES).read_bytes() == b""
+
+
+def test_a_report_that_does_not_fit_on_the_disk_is_not_there(small_disk: Path) -> None:
+    with RunFolder(small_disk, CONFIG) as store:
+        store.add_verdict(a_verdict(0))
+        before = sorted(small_disk.iterdir())
+        ballast = fill(small_disk)
+        with pytest.raises(MeasurementInvalid, match=r"report\.json: No space left on device"):
+            store.finish(a_report())
+        ballast.unlink()
+        assert sorted(small_disk.iterdir()) == before
+        store.finish(a_report())
+    assert read_report(small_disk) == a_report()
+
+
+def test_verdicts_that_cannot_be_written_anew_stay_as_they_are(small_disk: Path) -> None:
+    write_run(small_disk, a_verdict(1), a_verdict(0), a_verdict(2, outcome=Outcome.NOT_JUDGED))
+    before = (small_disk / VERDICTS).read_bytes()
+    with RunFolder(small_disk, CONFIG) as store:
+        fill(small_disk)
+        with pytest.raises(MeasurementInvalid, match="No space left on device"):
+            store.drop_not_judged()
+        with pytest.raises(MeasurementInvalid, match="No space left on device"):
+            store.sort_verdicts({"Demo/0": 0, "Demo/1": 1, "Demo/2": 2})
+    assert (small_disk / VERDICTS).read_bytes() == before
+
+
+def test_a_run_that_finds_no_room_to_begin_is_the_machines_failure(small_disk: Path) -> None:
+    fill(small_disk)
+    with pytest.raises(MeasurementInvalid, match="No space left on device"):
+        RunFolder(small_disk, CONFIG)
 
 
 # Whole files
