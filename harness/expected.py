@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
+import logging
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -20,10 +19,12 @@ from harness.benchmarks.data import cache_folder
 from harness.errors import MeasurementInvalid
 from harness.records import CallTests, Task
 from harness.rehearsal import encode_operation
+from harness.store import write_whole
 from sandbox import CodecError, Limits, Program, Sandbox, dumps, loads, replies
 
 _FORMAT = "3"
 _KEPT_IN_MEMORY = 8
+_log = logging.getLogger(__name__)
 _LIMITS = Limits(cpu_seconds=300.0, wall_seconds=900.0, memory_bytes=0, reply_bytes=256 << 20)
 
 
@@ -140,8 +141,9 @@ def _read(path: Path, count: int) -> tuple[list[str], list[float]] | None:
 
 
 def _write(path: Path, found: tuple[list[str], list[float]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "w") as file:
-        json.dump({"lines": found[0], "seconds": found[1]}, file)
-    Path(name).replace(path)
+    """Keep values for other runs. Where there is no room for them, or no right to write, they are computed again."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps({"lines": found[0], "seconds": found[1]}))
+    except OSError as error:
+        _log.warning("expected values cannot be kept in %s for other runs: %s", path.parent, error.strerror or error)
