@@ -11,7 +11,9 @@ lost cell) or raised (no engine any more), and a broken benchmark is raised as U
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from dataclasses import dataclass, replace
 
 from harness.errors import UsageError
@@ -37,7 +39,8 @@ from sandbox import (
 ATTEMPTS = 3
 BYSTANDING_ATTEMPTS = 100
 TESTS_CPU_SECONDS = 20.0
-PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
+PATIENCE_SECONDS = 15.0  # with an engine that is gone: as long as one takes that is restarted
+_PAUSES_SECONDS = (0.5, 4.0)  # the first, and the longest
 _KEPT_SUITES = 8
 _log = logging.getLogger(__name__)
 
@@ -95,15 +98,20 @@ class Judge:
 
     def _examine_patiently(self, task: Task, sample: Sample) -> tuple[Finding, Execution]:
         """Examine, waiting a while for a machine that cannot make a cell at the moment (an engine restarting)."""
-        for pause in PAUSES_SECONDS:
+        pause, end = _PAUSES_SECONDS[0], math.inf
+        while True:
             try:
                 return self._examine(task, sample)
             except (CellLost, SandboxClosed):
                 raise
             except SandboxError as error:
+                now = time.monotonic()
+                end = min(end, now + PATIENCE_SECONDS)
+                if now >= end or self._given_up.is_set():
+                    raise
                 _log.warning("%s; trying again in %g s", error, pause)
                 self._given_up.wait(pause)
-        return self._examine(task, sample)
+                pause = min(2 * pause, _PAUSES_SECONDS[1])
 
     def stop(self) -> None:
         """Wait for nothing any more; for the time when the run is given up."""

@@ -21,6 +21,7 @@ _MAX_FRAME = 256 << 20
 DEPTH = 2
 START_SECONDS = 60.0
 GRACE_SECONDS = 20.0
+WRITE_SECONDS = 20  # a guest takes what it is sent at any time
 MAX_LINES = 1_000_000
 
 
@@ -28,7 +29,7 @@ class Channel(Protocol):
     """Bytes to and from the guest of one cell."""
 
     def write(self, data: bytes) -> None:
-        """Send all of it. Raises OSError when the other side has gone."""
+        """Send all of it. Raises OSError when the other side has gone, or takes nothing for WRITE_SECONDS."""
 
     def read(self) -> bytes:
         """Wait for bytes; empty at the end. Raises OSError when the connection breaks."""

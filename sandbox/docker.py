@@ -14,7 +14,9 @@ import itertools
 import json
 import os
 import platform
+import secrets
 import socket
+import struct
 import tarfile
 import threading
 from collections import deque
@@ -26,6 +28,7 @@ import docker
 import docker.errors
 import requests.exceptions
 
+from sandbox.cell import WRITE_SECONDS
 from sandbox.contract import Limits, SandboxError, SandboxUnavailable
 from sandbox.guest.syscalls import ALLOWED, TO_START
 from sandbox.images import build
@@ -35,10 +38,12 @@ REPOSITORY = "harness-sandbox"
 LABEL = "harness.cell"  # the process that it belongs to
 HOST_LABEL = "harness.host"
 GUEST_MEMORY = 64 << 20
-_ENGINE_SECONDS = 60
+# How long an engine may take to answer: at all, for an image, for a cell. One that hangs must not hang the harness.
+_ANSWER_SECONDS, _IMAGE_SECONDS, _CELL_SECONDS = 10, 60, 20
 # Each cell's programs are a user of their own: the kernel counts processes per user, over all containers.
 _USERS = itertools.count(os.getpid())
 _USER_RANGE = 40_000
+_WRITE_TIMEOUT = struct.pack("ll", WRITE_SECONDS, 0)
 _NO_MOUNT = "ro,nosuid,nodev,noexec,mode=555,size=4096"
 _ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
 _FIX = (
@@ -50,10 +55,11 @@ _FIX = (
 def connect() -> Any:
     """Return a client of the engine that the environment names. Raises SandboxUnavailable when none answers."""
     try:
-        client = docker.from_env(timeout=_ENGINE_SECONDS)
+        client = docker.from_env(timeout=_ANSWER_SECONDS)
         client.ping()
     except _ERRORS as error:
         raise SandboxUnavailable(f"no Docker engine answers: {error}. {_FIX}") from error
+    client.api.timeout = _IMAGE_SECONDS
     return client
 
 
@@ -66,6 +72,7 @@ def open_pool(limits: Limits, workers: int, image: str = "auto", runtime: str | 
     client = connect()
     _remove_leftovers(client)
     found = ensure_image(client, image)
+    client.api.timeout = _CELL_SECONDS
     return Pool(
         name="docker",
         image_digest=str(found.id),
@@ -179,18 +186,24 @@ class Container:
         self._said: deque[bytes] = deque(maxlen=20)
         self._pending = bytearray()
         self._socket: socket.socket | None = None
-        self._id = ""
+        self._id = f"harness-{secrets.token_hex(8)}"  # a name until there is more: it can be removed by either
         try:
             self._id = self._create(image, limits, runtime)
             stream = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             self._holder = self._api.attach_socket(self._id, params=stream)
             self._socket = getattr(self._holder, "_sock", self._holder)
             self._socket.settimeout(None)
+            if isinstance(self._socket, socket.socket):  # an engine reached by ssh has a stream of another kind
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _WRITE_TIMEOUT)
             self._api.start(self._id)
-        except _ERRORS as error:
+        except BaseException as error:  # an interrupt as well: what was made by then is to go
             self.kill()
             self._close()
-            raise SandboxError(f"the Docker engine could not start a cell: {error}. {_FIX}") from error
+            if not isinstance(error, _ERRORS):
+                raise
+            gone = isinstance(error, docker.errors.ImageNotFound)
+            fix = "Run the same command again to have the image made again." if gone else _FIX
+            raise SandboxError(f"the Docker engine could not start a cell: {error}. {fix}") from error
 
     def _create(self, image: str, limits: Limits, runtime: str | None) -> str:
         memory = limits.memory_bytes + GUEST_MEMORY
@@ -218,6 +231,7 @@ class Container:
         created = self._api.create_container(
             image,
             [*build.COMMAND, config],
+            name=self._id,
             user="0:0",
             hostname="cell",
             working_dir="/",
@@ -263,10 +277,9 @@ class Container:
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)  # wakes the reader, which closes it
-        if self._id:
-            # It may be removing itself already, or the engine is gone: then it ends with its standard input.
-            with contextlib.suppress(*_ERRORS):
-                self._api.remove_container(self._id, force=True)
+        # It may be removing itself already, or the engine is gone: then it ends with its standard input.
+        with contextlib.suppress(*_ERRORS):
+            self._api.remove_container(self._id, force=True)
 
     def processes(self) -> int:
         try:

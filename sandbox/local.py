@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sandbox import launch
+from sandbox.cell import WRITE_SECONDS
 from sandbox.contract import Limits, SandboxError, SandboxUnavailable
 from sandbox.images import build
 from sandbox.pool import Pool
@@ -161,6 +163,7 @@ class Namespaces:
         command = [*build.COMMAND, json.dumps(guest)]
         self._process, self._life = _start({**_config(root, ids, limits), "command": command})
         self._said = b""
+        os.set_blocking(_open(self._process.stdin).fileno(), False)
         # Each is held while its descriptor is in use: a closed one's number may be another file's a moment later.
         self._reading = threading.Lock()
         self._writing = threading.Lock()
@@ -171,7 +174,10 @@ class Namespaces:
         with self._writing:
             sink = _open(self._process.stdin)
             while view:
-                view = view[sink.write(view) :]
+                count = sink.write(view)
+                if count is None:
+                    _wait_for_room(sink)
+                view = view[count or 0 :]
 
     def read(self) -> bytes:
         with self._reading:
@@ -215,6 +221,14 @@ class Namespaces:
         os.set_blocking(stream.fileno(), False)
         while chunk := stream.read(1 << 16):
             self._said += chunk
+
+
+def _wait_for_room(sink: IO[bytes]) -> None:
+    """Wait until a pipe takes more, or its other end has gone. Raises TimeoutError when it is neither for too long."""
+    room = select.poll()
+    room.register(sink, select.POLLOUT)
+    if not room.poll(WRITE_SECONDS * 1000):
+        raise TimeoutError(f"it took nothing for {WRITE_SECONDS} s")
 
 
 def _children(pid: int) -> list[int]:

@@ -36,9 +36,8 @@ class _Slot:
                     _log.info("replacing a cell: %s", self._cell.lost)
                     self._cell.abandon("replaced")
                     self._cell = None
-                cell = Cell(self._open_channel())
-                cell.wait_until_ready()
-                self._cell = cell
+                self._cell = Cell(self._open_channel())
+                self._cell.wait_until_ready()
             return self._cell
 
     def processes(self) -> list[int]:
@@ -47,8 +46,8 @@ class _Slot:
             return [] if self._cell is None or self._cell.lost else [self._cell.processes()]
 
     def close(self) -> None:
+        self._closed = True  # whoever has the lock may be making a cell, and nobody behind it is to make another
         with self._lock:
-            self._closed = True
             if self._cell is not None:
                 self._cell.abandon("closed")
                 self._cell = None
@@ -101,6 +100,9 @@ class Pool:
         return [number for slot in self._slots for number in slot.processes()]
 
     def close(self) -> None:
-        """End every cell and leave nothing behind."""
-        for slot in self._slots:
-            slot.close()
+        """End every cell, all at once, and leave nothing behind."""
+        closers = [threading.Thread(target=slot.close, name="closer", daemon=True) for slot in self._slots]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join()
