@@ -2,11 +2,12 @@
 
 Data goes to standard output, everything else to standard error. Each command builds a configuration, calls one
 function and prints. Exit codes: 0 done, 1 a gate failed, 2 wrong usage, 3 the measurement is not valid, 4 a gate
-cannot tell (`--strict`), 130 interrupted.
+cannot tell (`--strict`), 130 interrupted (Ctrl-C or SIGTERM).
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from importlib.metadata import entry_points
@@ -16,11 +17,17 @@ from typing import Any
 import click
 
 from harness.gate_commands import COMMANDS
+from harness.interrupts import EXIT_INTERRUPTED, Interrupts
 from harness.options import backend_options, sandbox_option, workers_option
 from harness.selftest_command import selftest_command
 from harness.tiers_command import tiers_command
 
-EXIT_USAGE, EXIT_INVALID, EXIT_INTERRUPTED = 2, 3, 130
+EXIT_USAGE, EXIT_INVALID = 2, 3
+# Errors of the operating system that no request and no code of ours can be to blame for.
+_MACHINE_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+)
+_interrupts = Interrupts()
 GROUP = "harness.commands"  # entry points through which other packages add commands
 
 
@@ -143,7 +150,8 @@ def eval_command(**options: Any) -> None:
     from harness.progress import progress_for
 
     as_json = options.pop("as_json")
-    reports = evaluate(eval_config(options), progress_for())
+    with _interrupts.end_soon():
+        reports = evaluate(eval_config(options), progress_for())
     sys.exit(print_reports(reports, as_json))
 
 
@@ -214,7 +222,7 @@ def run() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; run the same command again to go on", err=True)
+        _interrupts.say()
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         code = _exit_code(error)
@@ -231,7 +239,8 @@ def _exit_code(error: Exception) -> int | None:
 
     if isinstance(error, HarnessError):
         return error.exit_code
-    return EXIT_INVALID if isinstance(error, SandboxError) else None
+    is_machine = isinstance(error, SandboxError) or (isinstance(error, OSError) and error.errno in _MACHINE_ERRORS)
+    return EXIT_INVALID if is_machine else None
 
 
 if __name__ == "__main__":
