@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+MINUTES ?= 30
 BIN := $(VENV)/bin
 MADE := $(VENV)/.made
 CORE := $(VENV)/.core
@@ -17,7 +18,7 @@ export PIP_PROGRESS_BAR = off
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint docs bench clean
+.PHONY: help demo test quick soak lint docs bench clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -31,6 +32,10 @@ test: $(DEV) ## run every test
 
 quick: $(DEV) ## run the tests that are not slow (under two minutes)
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+soak: $(DEV) ## run the tests that take minutes, then grade under random kills for MINUTES=30
+	$(BIN)/python -m pytest -m soak $(ARGS)
+	$(BIN)/python -m benchmarks.chaos --minutes $(MINUTES)
 
 lint: $(DEV) ## check style and types
 	$(BIN)/ruff check .

@@ -6,14 +6,8 @@ Runs that are killed are the real command in a process of its own, judged in rea
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +15,21 @@ from typing import Any
 
 import docker
 import pytest
+from jobs import (
+    BODIES,
+    TASKS,
+    Job,
+    assert_no_cell_is_left,
+    cells_of,
+    finished,
+    lines_of,
+    started,
+    timeless,
+    wait_until,
+    write_job,
+)
 
+from benchmarks.engine import Engine
 from harness.errors import StoreMismatch, UsageError
 from harness.evaluation import EvalConfig, evaluate
 from harness.records import Outcome, Report, Sample, StopReason, Verdict, from_json, to_json
@@ -29,103 +37,10 @@ from harness.store import read_lines, read_report
 from sandbox import SandboxError, open_sandbox
 from sandbox.contract import Limits
 
-TASKS = 24
-BODIES = {
-    "passed": "    import time; time.sleep(0.04); return x\n",
-    "failed": "    import time; time.sleep(0.04); return x + 1\n",
-    "error": "    raise KeyError(x)\n",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A task file and a samples file, and the command that judges them."""
-
-    folder: Path
-    options: tuple[str, ...] = ("--sandbox", "docker", "--workers", "2")
-
-    @property
-    def out(self) -> Path:
-        return self.folder / "run"
-
-    def command(self, *more: str) -> list[str]:
-        files = ["--samples", str(self.folder / "samples.jsonl"), "--tasks", str(self.folder / "slow.jsonl")]
-        return [sys.executable, "-m", "harness.cli", "eval", *files, "--out", str(self.out), *self.options, *more]
-
-
-def write_job(folder: Path, tasks: int = TASKS) -> Job:
-    """Write a benchmark of one's own, and three samples for each of its tasks, in mixed order."""
-    with (folder / "slow.jsonl").open("w") as file:
-        for number in range(tasks):
-            test = f"def check(candidate):\n    assert candidate({number}) == {number}\n"
-            task = {"task_id": f"Slow/{number}", "prompt": "def f(x):\n", "entry_point": "f", "test": test}
-            file.write(json.dumps(task | {"canonical_solution": "    return x\n"}) + "\n")
-    with (folder / "samples.jsonl").open("w") as file:
-        for body in BODIES.values():
-            for number in reversed(range(tasks)):
-                file.write(json.dumps({"task_id": f"Slow/{number}", "completion": body}) + "\n")
-    return Job(folder=folder)
-
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     return write_job(tmp_path)
-
-
-def lines_of(path: Path) -> int:
-    try:
-        return path.read_bytes().count(b"\n")
-    except FileNotFoundError:
-        return 0
-
-
-def timeless(job: Job) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return verdicts and report of a run without what no two runs share."""
-    verdicts = [json.loads(line) for line in (job.out / "verdicts.jsonl").read_text().splitlines()]
-    for verdict in verdicts:
-        for name in ("cpu_seconds", "wall_seconds", "peak_memory_bytes"):
-            assert verdict.pop(name) >= 0
-    report = json.loads((job.out / "report.json").read_text())
-    assert report.pop("seconds") > 0
-    return verdicts, report
-
-
-@contextmanager
-def started(job: Job, *more: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """Run a job's command beside the test; whatever happens, it does not outlive the block."""
-    with subprocess.Popen(
-        job.command(*more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})}
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def finished(job: Job, *more: str, env: Mapping[str, str] | None = None, code: int = 0) -> str:
-    """Run a job's command to its end and return what it said on standard error."""
-    with started(job, *more, env=env) as process:
-        _, said = process.communicate(timeout=120)
-    assert process.returncode == code, said
-    assert "Traceback" not in said
-    return said
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.002)
-
-
-def cells_of(pid: int, *more: str) -> list[str]:
-    """Return the ids of the containers that a harness process has made."""
-    command = ["docker", "ps", "-aq", "--filter", f"label=harness.cell={pid}", *more]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.split()
-
-
-def assert_no_cell_is_left(pid: int) -> None:
-    wait_until(lambda: not cells_of(pid), f"the cells of {pid} are gone", 10)
 
 
 @pytest.fixture(scope="module")
@@ -321,26 +236,6 @@ def test_a_cell_that_a_killed_run_made_and_did_not_start_goes_with_the_next_run(
 
 @pytest.mark.slow
 @pytest.mark.docker
-def test_an_interrupted_run_leaves_at_once_keeps_its_verdicts_and_goes_on(job: Job, undisturbed: Any) -> None:
-    with started(job) as process:
-        wait_until(lambda: lines_of(job.out / "verdicts.jsonl") >= 5, "five verdicts")
-        start = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        out, said = process.communicate(timeout=20)
-    assert time.monotonic() - start < 5
-    assert (process.returncode, out) == (130, "")
-    assert said.splitlines()[-1] == "interrupted; run the same command again to go on"
-    assert "Traceback" not in said
-    assert_no_cell_is_left(process.pid)
-    kept = lines_of(job.out / "verdicts.jsonl")
-    assert kept >= 5
-    assert not (job.out / "report.json").exists()
-    assert f"going on after {kept} of {3 * TASKS}" in finished(job)
-    assert timeless(job) == undisturbed
-
-
-@pytest.mark.slow
-@pytest.mark.docker
 def test_a_run_that_goes_on_judges_what_the_machine_failed_on_again(job: Job, undisturbed: Any) -> None:
     finished(job)
     verdicts = [json.loads(line) for line in (job.out / "verdicts.jsonl").read_text().splitlines()]
@@ -416,77 +311,6 @@ def test_a_run_of_another_configuration_is_an_error_of_its_own_class(tmp_path: P
 
 
 # An engine that dies
-
-
-class Engine:
-    """A Docker engine of our own, which shares nothing with the machine's and may be killed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.address = f"unix://{folder}/d.sock"
-        self.environment = {"DOCKER_HOST": self.address}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> bool:
-        """Start it; returns whether it answers."""
-        (self.folder / "pidfile").unlink(missing_ok=True)
-        places = [f"--{name}={self.folder / name}" for name in ("data-root", "exec-root", "pidfile")]
-        names = ["--containerd-namespace=harness-test", "--containerd-plugins-namespace=harness-test-plugins"]
-        network = ["--bridge=none", "--iptables=false", "--ip6tables=false"]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                ["dockerd", "-H", self.address, *places, *names, *network],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        for _ in range(200):
-            if self._process.poll() is not None:
-                return False
-            if (
-                subprocess.run(["docker", "-H", self.address, "version"], capture_output=True, check=False).returncode
-                == 0
-            ):
-                return True
-            time.sleep(0.1)
-        return False
-
-    def die(self) -> None:
-        assert self._process is not None
-        containerd = int((self.folder / "exec-root/containerd/containerd.pid").read_text())
-        self._process.kill()
-        self._process.wait()
-        # The kernel ends it, too; an engine that is started before that would wait for it to answer.
-        wait_until(lambda: not Path(f"/proc/{containerd}").exists(), "the engine's helper ends")
-
-    def stop(self) -> None:
-        """Stop it; one that was killed has left processes behind, which it ends when it is back."""
-        assert self._process is not None
-        if self._process.poll() is not None:
-            self.start()
-        self._process.terminate()
-        self._process.wait(60)
-
-
-def mounts_below(folder: Path) -> list[str]:
-    places = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return sorted(place for place in places if place.startswith(str(folder)))
-
-
-@pytest.fixture(scope="module")
-def own_engine(require: Any) -> Iterator[Engine]:
-    require(os.geteuid() == 0 and shutil.which("dockerd") and shutil.which("docker"), "dockerd, and to be root")
-    folder = Path(f"/tmp/harness-engine-{os.getpid()}")  # sockets want a short path
-    folder.mkdir()
-    engine = Engine(folder)
-    try:
-        require(engine.start(), f"a second engine: {(folder / 'log').read_text()[-500:]}")
-        yield engine
-    finally:
-        engine.stop()
-        for mount in reversed(mounts_below(folder)):
-            subprocess.run(["umount", "-l", mount], check=False)
-        shutil.rmtree(folder)
 
 
 @pytest.mark.docker
