@@ -23,6 +23,7 @@ from harness import (
     ladder_families,
     load_benchmark,
     open_model,
+    see_that_it_is_installed,
     static_tiers,
     write_whole,
 )
@@ -41,6 +42,7 @@ def see_inputs(config: LoopConfig, student: str, out: Path, begun: bool) -> None
     if config.teacher.on_a_server:
         open_model(config.teacher.name, config.teacher.options)  # which asks it for a token
     elif config.teacher.can_be_asked:
+        see_that_it_is_installed(config.teacher.options)
         find_checkpoint(config.teacher.name)
     if config.questions.feedback.needs_probes and config.attempts.views.scorer:
         find_checkpoint(config.attempts.views.scorer)

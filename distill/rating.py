@@ -15,7 +15,7 @@ from typing import IO
 import msgspec
 
 from distill.prompts import PromptName, fill
-from distill.teaching import HF
+from distill.teaching import OPENAI
 from harness import (
     Benchmark,
     GenerationSettings,
@@ -99,7 +99,7 @@ def rate_into(
 
 def _name_of(teacher: str, options: ModelOptions | None) -> str:
     """Return what lines call the teacher: a server's model is another than a checkpoint of the same name."""
-    if options is None or options.backend == HF:
+    if options is None or options.backend != OPENAI:
         return teacher
     return f"{teacher} on {options.base_url or 'a server'}"
 

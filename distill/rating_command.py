@@ -32,7 +32,7 @@ def rate(tasks: str, model: str, out: Path, n_samples: int, **options: Any) -> N
     harness tiers humaneval --ratings ratings.jsonl --out tiers.json
     """
     from distill.rating import rate_into
-    from harness import GenerationSettings, ModelOptions, load_benchmark
+    from harness import GenerationSettings, chosen_backend, load_benchmark
 
     settings = GenerationSettings(
         temperature=options["temperature"],
@@ -40,8 +40,5 @@ def rate(tasks: str, model: str, out: Path, n_samples: int, **options: Any) -> N
         stop=("\n###",),
         batch_size=options["batch_size"],
     )
-    where = ModelOptions(
-        backend=options["backend"], base_url=options["base_url"], request_seconds=options["request_timeout"]
-    )
-    count = rate_into(out, load_benchmark(tasks), model, n_samples, settings, where)
+    count = rate_into(out, load_benchmark(tasks), model, n_samples, settings, chosen_backend(options))
     click.echo(f"{out}: {count} ratings")

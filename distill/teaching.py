@@ -37,7 +37,8 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     by `mending_lessons`. An oracle mends by giving the questions' own solutions.
 
     With the `backend` openai the model is one of an OpenAI-compatible server, at `base_url` or what `OPENAI_BASE_URL`
-    says; the key is read from `OPENAI_API_KEY`.
+    says; the key is read from `OPENAI_API_KEY`. With vllm it runs in an engine of vLLM on this machine, started for
+    each stage that asks it and ended behind it; `dtype` and what follows it mean what they do to `harness eval`.
 
     After `time_limit_seconds` a model is asked no more in that stage of the round (None: it takes as long as it takes);
     what it has answered is used.
@@ -47,6 +48,11 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     samples: str | None = None
     backend: str = HF
     base_url: str | None = None
+    dtype: str = "auto"
+    tensor_parallel_size: int = 1
+    gpu_memory_utilization: float | None = None
+    max_model_len: int | None = None
+    enforce_eager: bool = False
     n_samples: int = 1
     temperature: float = 0.0
     mends: bool = False
@@ -69,17 +75,25 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError("time_limit_seconds is above 0, and for a model that writes: stored answers take no time")
 
     def _see_that_the_backend_fits(self) -> None:
-        if self.backend != HF and self.model in (None, STUDENT, ORACLE):
-            raise ValueError(f"backend: {self.backend} is for a model that is asked, and {self.name} is none")
         try:
-            _ = self.options
+            options = self.options
         except UsageError as error:
             raise ValueError(str(error)) from None
+        if options != ModelOptions() and self.model in (None, STUDENT, ORACLE):
+            raise ValueError(f"what runs it ({self.backend}) is for a model that is asked, and {self.name} is none")
 
     @property
     def options(self) -> ModelOptions:
-        """What runs the model."""
-        return ModelOptions(backend=self.backend, base_url=self.base_url)
+        """What runs the model, and how."""
+        return ModelOptions(
+            backend=self.backend,
+            base_url=self.base_url,
+            dtype=self.dtype,
+            tensor_parallel_size=self.tensor_parallel_size,
+            gpu_memory_utilization=self.gpu_memory_utilization,
+            max_model_len=self.max_model_len,
+            enforce_eager=self.enforce_eager,
+        )
 
     @property
     def on_a_server(self) -> bool:

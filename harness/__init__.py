@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from harness.gate import gate as gate_baselines
     from harness.half import Half, halves
     from harness.measured_tiers import Rating, tiers_from_ratings, tiers_from_runs
-    from harness.model_options import ModelOptions
+    from harness.model_options import ModelOptions, see_that_it_is_installed
     from harness.models.checkpoint import digest_of, find_checkpoint
     from harness.models.loading import load_weights
     from harness.models.seam import Completion, GenerationSettings, Model, Prompt
-    from harness.options import backend_options, sandbox_option, workers_option
+    from harness.options import backend_options, chosen_backend, sandbox_option, workers_option
     from harness.paired import Difference
     from harness.probes import Candidate
     from harness.progress import BarProgress, NoProgress, PlainProgress, Progress, progress_for
@@ -122,6 +122,7 @@ __all__ = [
     "WeakRule",
     "backend_options",
     "call_functions",
+    "chosen_backend",
     "compare_baselines",
     "compare_runs",
     "digest_of",
@@ -146,6 +147,7 @@ __all__ = [
     "read_tiers",
     "rules_for",
     "sandbox_option",
+    "see_that_it_is_installed",
     "static_tiers",
     "tiers_from_ratings",
     "tiers_from_runs",
@@ -201,6 +203,7 @@ _LATER = {
     "WeakRule": "harness.scores",
     "backend_options": "harness.options",
     "call_functions": "harness.calling",
+    "chosen_backend": "harness.options",
     "compare_baselines": "harness.compare:compare",
     "compare_runs": "harness.compare",
     "digest_of": "harness.models.checkpoint",
@@ -225,6 +228,7 @@ _LATER = {
     "read_tiers": "harness.tier_files",
     "rules_for": "harness.protocols",
     "sandbox_option": "harness.options",
+    "see_that_it_is_installed": "harness.model_options",
     "static_tiers": "harness.tiers",
     "tiers_from_ratings": "harness.measured_tiers",
     "tiers_from_runs": "harness.measured_tiers",

@@ -19,8 +19,9 @@ from harness.errors import MissingDependency, UsageError
 from harness.evaluation import EvalConfig
 from harness.evidence import clean
 from harness.judge import EvalPlusRule
+from harness.options import chosen_backend
 from harness.records import Estimate, Outcome, Report, Sample, Tokens, Verdict
-from harness.sources import Decoding, ModelOptions
+from harness.sources import Decoding
 from harness.store import SAMPLES, VERDICTS, read_lines, read_report
 from harness.tiers import source_text
 from harness.weak import weak_text
@@ -55,15 +56,7 @@ def eval_config(options: dict[str, Any]) -> EvalConfig:
             seed=options["seed"],
             batch_size=options["batch_size"],
         ),
-        options=ModelOptions(
-            backend=options["backend"],
-            dtype=options["dtype"],
-            device=options["device"],
-            revision=options["revision"],
-            trust_remote_code=options["trust_remote_code"],
-            base_url=options["base_url"],
-            request_seconds=options["request_timeout"],
-        ),
+        options=chosen_backend(options),
         limit=options["limit"],
         tiers=options["tiers"],
         weak_below=options["weak_below"],

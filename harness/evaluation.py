@@ -23,7 +23,7 @@ from harness.records import Benchmark, Report, RunConfig, Sample, Task, Verdict
 from harness.report import Tally, build_report
 from harness.selfcheck import see_that_it_holds
 from harness.sequential import StopRule, Watch
-from harness.sources import Decoding, ModelOptions, Source, open_source
+from harness.sources import Decoding, ModelOptions, OpenModels, Source, open_source
 from harness.store import RunFolder
 from harness.tier_plan import TierPlan, plan_tiers
 from sandbox import Limits, Sandbox
@@ -89,26 +89,27 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> list[Repor
         own_file(config.cache)
     benchmarks = [load_benchmark(name) for name in config.tasks]
     # Everything that can be wrong with the request is found before the sandbox is opened.
-    sources = [
-        open_source(
-            config.model,
-            config.samples,
-            benchmark,
-            _chosen(benchmark, config),
-            config.decoding,
-            config.options,
-            config.partial,
-        )
-        for benchmark in benchmarks
-    ]
-    plans = [
-        plan_tiers(benchmark, source.protocol, config.tiers, config.weak_below, config.weak_baseline)
-        for benchmark, source in zip(benchmarks, sources, strict=True)
-    ]
-    return [
-        _evaluate_one(config, benchmark, source, plan, progress or NoProgress())
-        for benchmark, source, plan in zip(benchmarks, sources, plans, strict=True)
-    ]
+    with closing(OpenModels(config.options)) as models:
+        sources = [
+            open_source(
+                config.model,
+                config.samples,
+                benchmark,
+                _chosen(benchmark, config),
+                config.decoding,
+                models,
+                config.partial,
+            )
+            for benchmark in benchmarks
+        ]
+        plans = [
+            plan_tiers(benchmark, source.protocol, config.tiers, config.weak_below, config.weak_baseline)
+            for benchmark, source in zip(benchmarks, sources, strict=True)
+        ]
+        return [
+            _evaluate_one(config, benchmark, source, plan, progress or NoProgress())
+            for benchmark, source, plan in zip(benchmarks, sources, plans, strict=True)
+        ]
 
 
 def _evaluate_one(

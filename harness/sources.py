@@ -10,49 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.model_options import OPENAI
+from harness.model_options import HF, OPENAI, VLLM
 from harness.model_options import ModelOptions as ModelOptions
 from harness.models.reference import ReferenceModel
-from harness.models.seam import Completion, GenerationSettings, Model, Prompt, Scorer
-from harness.protocols import Rules, family_of, rules_for
+from harness.models.seam import Closable, Completion, GenerationSettings, Model, Prompt, Scorer
+from harness.protocols import family_of, rules_for
 from harness.records import Benchmark, Sample, StopReason, Task
 from harness.samples import read_samples
+from harness.sampling import Decoding as Decoding
+from harness.sampling import Resolved, resolved_by
 from harness.tokens import TokenScore, scored_text
 
 if TYPE_CHECKING:
     from harness.models.local import LocalModel
     from harness.models.server import ServerModel
+    from harness.models.vllm_engine import VllmModel
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decoding:
-    """How a model is sampled; None takes the protocol's own value.
-
-    After `time_limit_seconds` of writing (None: no limit) no more samples come, and the report says
-    `stopped_early`; what was answered is judged. The same call again goes on with the others, and has its time anew.
-    """
-
-    protocol: str = "default"
-    n_samples: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    max_new_tokens: int | None = None
-    seed: int = 0
-    batch_size: int = 8
-    time_limit_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
-    """Decoding with nothing left open."""
-
-    n_samples: int = 1
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_new_tokens: int = 0
-    seed: int = 0
-    batch_size: int = 1
-    time_limit_seconds: float | None = None
+    AnyModel = LocalModel | ServerModel | VllmModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,32 +50,53 @@ class Source:
     runtime: dict[str, str] = field(default_factory=dict)  # e.g. dtype and device, on which samples depend
 
 
+class OpenModels:
+    """The models of one evaluation: each is opened when it is first asked for, and once. Close it to end them."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        self.options = options
+        self._open: dict[str, AnyModel] = {}
+
+    def get(self, name: str) -> AnyModel:
+        """Return the model that `--model` means by a name. Raises UsageError or ModelUnavailable."""
+        if name not in self._open:
+            self._open[name] = _opened(name, self.options)
+        return self._open[name]
+
+    def close(self) -> None:
+        """End what has processes of its own, and let go of all of them."""
+        while self._open:
+            _, model = self._open.popitem()
+            if isinstance(model, Closable):
+                model.close()
+
+
 def open_source(
     model: str | None,
     samples: Path | None,
     benchmark: Benchmark,
     tasks: tuple[Task, ...],
     decoding: Decoding,
-    options: ModelOptions,
+    models: OpenModels,
     partial: bool,
 ) -> Source:
-    """Return the source for a request; reads the file or loads the model. Raises UsageError or ModelUnavailable."""
+    """Return the source for a request; reads the file or opens the model. Raises UsageError or ModelUnavailable."""
     if samples is not None:
         return _from_file(samples, benchmark, tasks, partial)
-    if options.backend == OPENAI:
-        return _from_server(str(model), benchmark, tasks, decoding, options)
-    if model == "canonical":
+    if model == "canonical" and models.options.backend != OPENAI:  # where it is a name like others
+        if models.options.backend != HF:
+            raise UsageError("canonical are a benchmark's own solutions, and no backend writes them: leave it out")
         return _from_model(ReferenceModel(benchmark), benchmark, tasks, _one_each(decoding), ("canonical", "reference"))
-    return _from_checkpoint(str(model), benchmark, tasks, decoding, options)
+    return _from_opened(str(model), benchmark, tasks, decoding, models)
 
 
 def _from_file(path: Path, benchmark: Benchmark, tasks: tuple[Task, ...], partial: bool) -> Source:
-    places = {task.task_id: place for place, task in enumerate(tasks)}
-    file = read_samples(path, benchmark, partial, places)
-    # A task's samples together: its tests are then made ready once.
-    ordered = sorted(file.samples, key=lambda sample: (places[sample.task_id], sample.sample_index))
+    task_ids = [task.task_id for task in tasks]
+    file = read_samples(path, benchmark, partial, frozenset(task_ids))
 
     def pending(stored: Container[tuple[str, int]]) -> Iterator[Sample]:
+        # A task's samples together: its tests are then made ready once.
+        ordered = file.samples.by_task(task_ids)
         return (sample for sample in ordered if (sample.task_id, sample.sample_index) not in stored)
 
     return Source(
@@ -109,8 +104,8 @@ def _from_file(path: Path, benchmark: Benchmark, tasks: tuple[Task, ...], partia
         digest=file.digest,
         backend="file",
         protocol="samples",
-        decoding=Resolved(n_samples=max((sample.sample_index for sample in ordered), default=0) + 1),
-        total=len(ordered),
+        decoding=Resolved(n_samples=max(file.samples.counts().values())),
+        total=len(file.samples),
         samples=pending,
         missing_tasks=file.missing_tasks,
     )
@@ -128,11 +123,16 @@ def open_model(name: str, options: ModelOptions | None = None) -> Model:
     For callers with prompts of their own; those of a benchmark's tasks are `open_source`'s. Raises UsageError for
     `canonical`, which answers tasks alone, and ModelUnavailable for what cannot be fetched, loaded or reached.
     """
-    if options is not None and options.backend == OPENAI:
-        return _connect(name, options)
-    if name == "canonical":
+    options = options or ModelOptions()
+    if name == "canonical" and options.backend != OPENAI:
         raise UsageError("canonical knows the solutions of a benchmark and answers no other prompt: name a model")
-    return _load(name, options or ModelOptions())
+    return _opened(name, options)
+
+
+def _opened(name: str, options: ModelOptions) -> AnyModel:
+    if options.backend == OPENAI:
+        return _connect(name, options)
+    return _start(name, options) if options.backend == VLLM else _load(name, options)
 
 
 def _load(name: str, options: ModelOptions) -> LocalModel:
@@ -154,27 +154,26 @@ def _connect(name: str, options: ModelOptions) -> ServerModel:
     return ServerModel.connect(name, options.base_url, Patience(request_seconds=options.request_seconds))
 
 
-def _from_server(
-    name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, options: ModelOptions
-) -> Source:
-    rules = rules_for(decoding.protocol, benchmark.name)  # known before anything is asked
-    served = _connect(name, options)
-    source = _from_model(served, benchmark, tasks, decoding, (rules.name, OPENAI))
-    return replace(source, versions=served.versions(), runtime=served.runtime)
+def _start(name: str, options: ModelOptions) -> VllmModel:
+    from harness.models.vllm_engine import VllmModel
+
+    return VllmModel.load(name, options)
 
 
-def _from_checkpoint(
-    name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, options: ModelOptions
+def _from_opened(
+    name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, models: OpenModels
 ) -> Source:
-    rules = rules_for(decoding.protocol, benchmark.name)  # known before a model is loaded
-    loaded = _load(name, options)
-    source = _from_model(loaded, benchmark, tasks, decoding, (rules.name, "hf"))
-    runtime = {
-        "dtype": loaded.runtime.dtype,
-        "device": loaded.runtime.device,
-        "parameters": str(loaded.parameters),
-    }
-    return replace(source, versions=loaded.versions(), runtime=runtime)
+    rules = rules_for(decoding.protocol, benchmark.name)  # known before a model is opened
+    model = models.get(name)
+    source = _from_model(model, benchmark, tasks, decoding, (rules.name, models.options.backend))
+    return replace(source, versions=model.versions(), runtime=_runtime_of(model))
+
+
+def _runtime_of(model: AnyModel) -> dict[str, str]:
+    runtime = model.runtime
+    if isinstance(runtime, dict):
+        return runtime
+    return {"dtype": runtime.dtype, "device": runtime.device, "parameters": str(runtime.parameters)}
 
 
 def _from_model(
@@ -182,7 +181,7 @@ def _from_model(
 ) -> Source:
     """Return a source that has a model write what is not there yet, in the order of tasks."""
     rules = rules_for(decoding.protocol, benchmark.name)
-    resolved = _resolved(decoding, rules)
+    resolved = resolved_by(decoding, rules, names[1])
     stop = rules.stop(family_of(benchmark.name))
     settings = GenerationSettings(
         temperature=resolved.temperature,
@@ -255,26 +254,6 @@ def _token_scores(
             )
 
     return pending
-
-
-def _resolved(decoding: Decoding, rules: Rules) -> Resolved:
-    n_samples = rules.n_samples if decoding.n_samples is None else decoding.n_samples
-    temperature = rules.temperature if decoding.temperature is None else decoding.temperature
-    if n_samples < 1:
-        raise UsageError(f"--n-samples {n_samples}: at least 1")
-    if decoding.time_limit_seconds is not None and decoding.time_limit_seconds <= 0:
-        raise UsageError(f"a time limit of {decoding.time_limit_seconds} s: more than 0")
-    if n_samples > 1 and temperature == 0.0:
-        raise UsageError(f"{n_samples} greedy samples of a task are all the same: give --temperature as well")
-    return Resolved(
-        n_samples=n_samples,
-        temperature=temperature,
-        top_p=rules.top_p if decoding.top_p is None else decoding.top_p,
-        max_new_tokens=rules.max_new_tokens if decoding.max_new_tokens is None else decoding.max_new_tokens,
-        seed=decoding.seed,
-        batch_size=decoding.batch_size,
-        time_limit_seconds=decoding.time_limit_seconds,
-    )
 
 
 def _sample(prompt: Prompt, completion: Completion, program: str) -> Sample:

@@ -6,6 +6,8 @@ Covers what can be said without loading anything, so nothing here needs torch. L
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import re
 from dataclasses import dataclass
 from importlib import import_module
@@ -91,6 +93,22 @@ def digest_of(folder: Path) -> str:
     except OSError as error:
         raise ModelUnavailable(f"{folder}: {error.strerror}: {error.filename}") from error
     return whole.hexdigest()
+
+
+def parameters_of(folder: Path) -> int | None:
+    """Return how many parameters a checkpoint's weights have, without loading them.
+
+    None where that is not plain to see: without safetensors, or where the weights are quantized.
+    """
+    files = [path for path in _parts(folder) if path.suffix == ".safetensors"]
+    if not files or "quantization_config" in json.loads((folder / "config.json").read_bytes()):
+        return None
+    opened = required("safetensors").safe_open
+    total = 0
+    for path in files:
+        with opened(path, framework="np") as tensors:
+            total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return total
 
 
 def _is_folder(name: str) -> bool:

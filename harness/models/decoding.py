@@ -1,7 +1,8 @@
 """How one batch is decoded: each row's next token, when a row ends, and what text its tokens are.
 
-Used by `local` inside transformers' `generate`. Everything here is per row, so that a sample depends on its own
-prompt and seed and not on its neighbours. Knows nothing of prompts, tasks or checkpoints.
+Used by `local` inside transformers' `generate`; what ends a row and what text it is, by `vllm_engine` as well.
+Everything here is per row, so that a sample depends on its own prompt and seed and not on its neighbours. Knows
+nothing of prompts, tasks or checkpoints.
 """
 
 from __future__ import annotations
@@ -63,20 +64,39 @@ class Chooser:
         return drawn.clamp(max=scores.shape[-1] - 1)
 
 
+class StopSearch:
+    """Says whether a text has a stop string by now, from its last tokens, and in full where those have one.
+
+    It reads the decoded text, so a stop string may span tokens or begin and end inside of them. It only saves time, and
+    may be asked at every `STEPS_BETWEEN_LOOKS` tokens: `finish` finds the exact place again.
+    """
+
+    def __init__(self, tokenizer: Any, stop: Sequence[str]) -> None:
+        self._tokenizer = tokenizer
+        self._stop = stop
+        # No token that matters is shorter than one byte of the stop string.
+        self._tail = STEPS_BETWEEN_LOOKS + max((len(text.encode()) for text in stop), default=0)
+
+    def found(self, prompt: list[int], output: list[int]) -> bool:
+        """Say whether what the tokens `output` add behind the tokens `prompt` has a stop string, near its end."""
+        return self._in(decode(self._tokenizer, [], output[-self._tail :])) and self._in(
+            decode(self._tokenizer, prompt, output)
+        )
+
+    def _in(self, text: str) -> bool:
+        return any(stop in text for stop in self._stop)
+
+
 class StopLookout:
     """Ends the rows that have written a stop string, within `STEPS_BETWEEN_LOOKS` steps of writing it.
 
-    A stopping criterion of transformers. It reads the decoded text, so a stop string may span tokens or begin and end
-    inside of them. It only saves time: `finish` finds the exact place again.
+    A stopping criterion of transformers.
     """
 
     def __init__(self, tokenizer: Any, prompts: Sequence[list[int]], stop: Sequence[str]) -> None:
-        self._tokenizer = tokenizer
+        self._search = StopSearch(tokenizer, stop) if stop else None
         self._prompts = prompts
-        self._stop = stop
         self._width = max(len(prompt) for prompt in prompts)
-        # No token that matters is shorter than one byte of the stop string.
-        self._tail = STEPS_BETWEEN_LOOKS + max((len(text.encode()) for text in stop), default=0)
         self._ended: Any = None
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
@@ -86,16 +106,11 @@ class StopLookout:
         if self._ended is None:
             self._ended = torch.zeros(len(self._prompts), dtype=torch.bool, device=input_ids.device)
         written = input_ids.shape[1] - self._width
-        if self._stop and written % STEPS_BETWEEN_LOOKS == 0:
-            tails = input_ids[:, -min(written, self._tail) :].tolist()
-            for row, tail in enumerate(tails):
-                if self._has_stop(decode(self._tokenizer, [], tail)) and not self._ended[row]:
-                    output = input_ids[row, self._width :].tolist()
-                    self._ended[row] = self._has_stop(decode(self._tokenizer, self._prompts[row], output))
+        if self._search is not None and written % STEPS_BETWEEN_LOOKS == 0:
+            for row, output in enumerate(input_ids[:, self._width :].tolist()):
+                if not self._ended[row] and self._search.found(self._prompts[row], output):
+                    self._ended[row] = True
         return self._ended
-
-    def _has_stop(self, text: str) -> bool:
-        return any(stop in text for stop in self._stop)
 
 
 class Deadline:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelUnavailable, UsageError
@@ -33,34 +34,51 @@ class Loaded:
     device: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What a checkpoint says beside its weights: its tokenizer and configurations, those of transformers.
+
+    `generation` is None where it has none of its own.
+    """
+
+    tokenizer: Any
+    config: Any
+    generation: Any | None
+
+
+def load_words(folder: str, name: str, *, trust: bool) -> Words:
+    """Load what a checkpoint says beside its weights. Raises as `load_weights` does."""
+    from transformers import AutoConfig, GenerationConfig
+
+    own = Path(folder, "generation_config.json").is_file()
+    with _failures_said(name), _quiet_transformers():
+        return Words(
+            tokenizer=_tokenizer(folder, trust),
+            config=AutoConfig.from_pretrained(folder, trust_remote_code=trust),
+            generation=GenerationConfig.from_pretrained(folder) if own else None,
+        )
+
+
 def load_weights(folder: str, name: str, *, dtype: str, device: str, trust: bool) -> Loaded:
     """Load a whole checkpoint, every tensor of it, onto one device.
 
     `dtype` is one of `DTYPES`, `device` a name of torch's or auto; `trust` lets code in the checkpoint run. Raises
     `UsageError` for options that cannot work, `ModelUnavailable` when the checkpoint is broken or does not fit.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     place = _torch_device(device)
     wanted = _torch_dtype(dtype, place)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and our forks do not mix
-    try:
-        with _quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=trust)
-            model, notes = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=wanted,
-                device_map={"": place},
-                trust_remote_code=trust,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # and refused below, with a message of one line
-            )
-    except ImportError as error:
-        raise ModelUnavailable(f"{name} needs a package that is not installed: {first_line(error)}") from error
-    except _load_errors() as error:
-        if "trust_remote_code" in str(error):
-            raise UsageError(f"{name} brings its own code: read it, then allow it with --trust-remote-code") from error
-        raise ModelUnavailable(f"{name} cannot be loaded: {type(error).__name__}: {first_line(error)}") from error
+    with _failures_said(name), _quiet_transformers():
+        tokenizer = _tokenizer(folder, trust)
+        model, notes = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=wanted,
+            device_map={"": place},
+            trust_remote_code=trust,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # and refused below, with a message of one line
+        )
     mismatched = [key if isinstance(key, str) else key[0] for key in notes["mismatched_keys"]]  # with shapes since v5
     broken = sorted({*notes["missing_keys"], *mismatched})
     if broken:  # transformers fills them with random numbers and goes on
@@ -71,6 +89,26 @@ def load_weights(folder: str, name: str, *, dtype: str, device: str, trust: bool
     if unused := sorted(notes["unexpected_keys"]):
         _LOG.warning("%s: %d tensors of its weights are not used, %s among them", name, len(unused), unused[0])
     return Loaded(model=model.eval(), tokenizer=tokenizer, device=str(place))
+
+
+def _tokenizer(folder: str, trust: bool) -> Any:
+    from transformers import AutoTokenizer
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and our forks do not mix
+    return AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=trust)
+
+
+@contextmanager
+def _failures_said(name: str) -> Iterator[None]:
+    """Turn what loading a broken checkpoint raises into our errors."""
+    try:
+        yield
+    except ImportError as error:
+        raise ModelUnavailable(f"{name} needs a package that is not installed: {first_line(error)}") from error
+    except _load_errors() as error:
+        if "trust_remote_code" in str(error):
+            raise UsageError(f"{name} brings its own code: read it, then allow it with --trust-remote-code") from error
+        raise ModelUnavailable(f"{name} cannot be loaded: {type(error).__name__}: {first_line(error)}") from error
 
 
 def _torch_device(device: str) -> Any:

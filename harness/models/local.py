@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
-from harness.errors import ModelUnavailable, UsageError
+from harness.errors import ModelUnavailable
 from harness.models.checkpoint import digest_of, find_checkpoint, first_line, required
 from harness.models.decoding import Chooser, Deadline, StopLookout, finish
 from harness.models.loading import load_weights
+from harness.models.requests import Reader, Request, end_tokens, filler_of
 from harness.models.scoring import batches, count_right, read_text, windows
 from harness.models.seam import (
     Completion,
@@ -39,22 +40,13 @@ _BATCHES_IN_WINDOW = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """How a model runs: what its numbers depend on beside the weights, and its window (None: no limit known)."""
+    """How a model runs: what its numbers depend on beside the weights, its window (None: no limit known), its size."""
 
     dtype: str
     device: str
     context_tokens: int | None
+    parameters: int  # shared ones counted once
     commit: str | None  # of an id on the hub
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """One row of a batch to be: its place in the order asked for, the prompt's tokens, and how many may follow."""
-
-    place: int
-    tokens: list[int]
-    limit: int
-    seed: int
 
 
 class LocalModel:
@@ -68,9 +60,12 @@ class LocalModel:
         self.runtime = runtime
         self._model = model
         self._tokenizer = tokenizer
-        self._end_tokens = _end_tokens(model, tokenizer)
+        self._end_tokens = end_tokens(model.generation_config, model.config.get_text_config(), tokenizer)
         pad = tokenizer.pad_token_id
         self._pad = pad if pad is not None else min(self._end_tokens, default=0)
+        self._reader = Reader(
+            name=name, tokenizer=tokenizer, context=runtime.context_tokens, filler=filler_of(tokenizer, self._pad)
+        )
         # A checkpoint's own sampling defaults (temperature, top-k, penalties, ...) would creep into every call.
         model.generation_config = GenerationConfig()
 
@@ -98,15 +93,11 @@ class LocalModel:
             dtype=str(loaded.model.dtype).removeprefix("torch."),
             device=loaded.device,
             context_tokens=getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None),
+            parameters=int(loaded.model.num_parameters()),
             commit=checkpoint.commit,
         )
         digest = digest_of(checkpoint.folder)
         return cls(name=name, digest=digest, runtime=runtime, model=loaded.model, tokenizer=loaded.tokenizer)
-
-    @property
-    def parameters(self) -> int:
-        """How many parameters the model has, shared ones counted once."""
-        return int(self._model.num_parameters())
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the packages that a sample depends on."""
@@ -120,7 +111,7 @@ class LocalModel:
         when the model fails.
         """
         see_that_they_make_sense(settings)
-        requests = self._requests(prompts, settings.max_new_tokens)
+        requests = self._reader.requests(prompts, settings.max_new_tokens)
         window = settings.batch_size * _BATCHES_IN_WINDOW
         for start in range(0, len(requests), window):
             completed: dict[int, Completion] = {}
@@ -170,30 +161,7 @@ class LocalModel:
         except RuntimeError as error:
             raise ModelUnavailable(f"{self.name} failed while {doing}: {first_line(error)}") from error
 
-    def _requests(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[_Request]:
-        tokens_of: dict[str, list[int]] = {}  # n samples of a task share their prompt
-        requests = []
-        for place, prompt in enumerate(prompts):
-            if prompt.text not in tokens_of:
-                tokens_of[prompt.text] = self._tokens(prompt)
-            tokens = tokens_of[prompt.text]
-            context = self.runtime.context_tokens
-            limit = max_new_tokens if context is None else min(max_new_tokens, context - len(tokens))
-            if limit < 1:
-                raise UsageError(
-                    f"{prompt.task_id}: the prompt has {len(tokens)} tokens, and the context of {self.name} holds"
-                    f" {context}: there is no room for an answer. Leave the task out or take a model with more"
-                )
-            requests.append(_Request(place=place, tokens=tokens, limit=limit, seed=prompt.seed))
-        return requests
-
-    def _tokens(self, prompt: Prompt) -> list[int]:
-        see_that_it_is_unicode(prompt.text, f"{prompt.task_id}: the prompt")
-        tokens: list[int] = self._tokenizer(prompt.text, verbose=False)["input_ids"]
-        start = self._tokenizer.bos_token_id
-        return tokens or [self._pad if start is None else start]  # a model must be given something to continue
-
-    def _complete(self, batch: list[_Request], settings: GenerationSettings) -> list[Completion]:
+    def _complete(self, batch: list[Request], settings: GenerationSettings) -> list[Completion]:
         """Decode one batch, whose rows all have the same limit."""
         import torch
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
@@ -237,13 +205,13 @@ def _unless_ended(completion: Completion) -> Completion:
     return completion if completion.stop_reason is StopReason.STOP else replace(completion, stop_reason=StopReason.TIME)
 
 
-def _batches(requests: list[_Request], size: int) -> Iterator[list[_Request]]:
+def _batches(requests: list[Request], size: int) -> Iterator[list[Request]]:
     """Group rows of like length, the longest first. A batch has one limit.
 
     Limits differ only near the end of the context. There, a batch runs on until its slowest row is done, which would
     push its longer rows beyond the last position that the model knows.
     """
-    batch: list[_Request] = []
+    batch: list[Request] = []
     for request in sorted(requests, key=lambda row: (row.limit, -len(row.tokens), row.place)):
         if batch and (len(batch) == size or request.limit != batch[0].limit):
             yield batch
@@ -251,12 +219,3 @@ def _batches(requests: list[_Request], size: int) -> Iterator[list[_Request]]:
         batch.append(request)
     if batch:
         yield batch
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Return every token that ends a text by the checkpoint's generation settings, configuration or tokenizer."""
-    named: list[Any] = []
-    for owner in (model.generation_config, model.config.get_text_config(), tokenizer):
-        tokens = getattr(owner, "eos_token_id", None)
-        named.extend(tokens if isinstance(tokens, list | tuple) else [tokens])
-    return frozenset(token for token in named if isinstance(token, int) and token >= 0)

@@ -1,6 +1,7 @@
 """The seam between the harness and whatever writes programs: one method, and one more for what can score text.
 
-Implementations: `reference` (a benchmark's own solutions), `local` (transformers), `server` (OpenAI's protocol).
+Implementations: `reference` (a benchmark's own solutions), `local` (transformers), `vllm_engine` (vLLM),
+`server` (OpenAI's protocol).
 A model knows nothing of tasks, tests or scores: prompts in, completions out, in the same order.
 """
 
@@ -81,6 +82,14 @@ class Scorer(Protocol):
 
         Raises `UsageError` for a text that is none, `ModelUnavailable` when the model fails.
         """
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """Holds more than memory of this process, and lets go of it. Offered by a `Model`, or not."""
+
+    def close(self) -> None:
+        """End it. What is closed writes nothing more."""
 
 
 def see_that_they_make_sense(settings: GenerationSettings) -> None:

@@ -1,9 +1,4 @@
-"""`LocalModel` on tiny checkpoints made here: what it writes, when it stops, what it counts and how it refuses.
-
-Two checkpoints. `dreamer` has random weights, so that every token depends on the whole context: good for showing that
-batches, padding and seeds change nothing. `parrot` is built so that each token is always followed by one known token:
-good for showing exactly where a text ends.
-"""
+"""`LocalModel` on tiny checkpoints: what it writes, when it stops, what it counts and how it refuses."""
 
 from __future__ import annotations
 
@@ -22,11 +17,10 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
 
-import itertools
-
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from made_checkpoints import CONTEXT, TEXTS, make_dreamer, make_parrot
+from tokenizers import Tokenizer, decoders, models
+from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from harness.errors import HarnessError, MissingDependency, ModelUnavailable, UsageError
 from harness.models import checkpoint
@@ -37,74 +31,18 @@ from harness.records import StopReason
 
 pytestmark = pytest.mark.hf
 
-END = "<|endoftext|>"
-CONTEXT = 96
-# What follows what in the parrot. Texts are whole tokens; `END` is the end token.
-CHAINS = (
-    ("stop:", "    ret", "urn 1\nd", "ef ", "g(", "): pass\n", END),
-    ("end:", "    pass", "\n\n", END),
-    ("loop:", "round ", "and ", "about ", "round "),
-    ("late:", *(f"line {i}\n" for i in range(30)), "\nassert", " no"),
-    ("mark:", "good", "<|other|>", " bad", END),
-    ("one:", "short\ndef evil", END),
-)
-TEXTS = [
-    "def f(x):\n    return x + 1\n",
-    "class A:\n    def g(self):\n        pass\n",
-    "import os\nfor i in range(9):\n",
-]
-
-
-def _tokenizer(extra: Sequence[str] = (), special: Sequence[str] = ()) -> PreTrainedTokenizerFast:
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    raw.train_from_iterator(
-        TEXTS, trainers.BpeTrainer(vocab_size=320, special_tokens=[END], initial_alphabet=alphabet, show_progress=False)
-    )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token=END)
-    tokenizer.add_tokens(list(extra))
-    tokenizer.add_special_tokens({"additional_special_tokens": list(special)})
-    return tokenizer
-
-
-def _config(vocabulary: int, **changes: Any) -> LlamaConfig:
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    ends = {"eos_token_id": 0, "bos_token_id": None, "pad_token_id": None}
-    return LlamaConfig(**{**sizes, **ends, "vocab_size": vocabulary, "max_position_embeddings": CONTEXT, **changes})
-
 
 @pytest.fixture(scope="session")
 def dreamer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dreamer")
-    tokenizer = _tokenizer()
-    torch.manual_seed(3)
-    model = LlamaForCausalLM(_config(len(tokenizer), initializer_range=0.3))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    make_dreamer(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def parrot_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Layers that add nothing, embeddings that tell all tokens apart, and a head that knows each one's successor."""
     folder = tmp_path_factory.mktemp("parrot")
-    words = sorted({word for chain in CHAINS for word in chain} - {END, "<|other|>"})
-    tokenizer = _tokenizer(words, ["<|other|>"])
-    size = len(tokenizer) + -len(tokenizer) % 8  # four heads of an even size
-    model = LlamaForCausalLM(_config(len(tokenizer), hidden_size=size))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-        model.model.norm.weight.fill_(1)
-        model.model.embed_tokens.weight.copy_(torch.eye(len(tokenizer), size))
-        for chain in CHAINS:
-            for word, successor in itertools.pairwise(chain):
-                here, there = tokenizer.convert_tokens_to_ids([word, successor])
-                model.lm_head.weight[there, here] = 1
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    make_parrot(folder)
     return folder
 
 

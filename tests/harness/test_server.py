@@ -282,7 +282,15 @@ def test_a_model_that_is_not_served_is_said_with_those_that_are(server: Server) 
         {"request_seconds": 5.0},
         {"backend": "openai", "dtype": "float16"},
         {"backend": "openai", "request_seconds": 0.0},
-        {"backend": "vllm"},
+        {"backend": "vllm", "device": "cuda:1"},
+        {"backend": "vllm", "base_url": "http://h/v1"},
+        {"backend": "vllm", "gpu_memory_utilization": 1.5},
+        {"backend": "vllm", "max_model_len": 0},
+        {"tensor_parallel_size": 2},
+        {"enforce_eager": True},
+        {"enable_prefix_caching": False},
+        {"backend": "openai", "max_model_len": 64},
+        {"backend": "telepathy"},
     ],
 )
 def test_options_that_mean_nothing_to_a_backend_are_refused(options: dict[str, Any]) -> None:

@@ -1,0 +1,61 @@
+"""How a model is sampled: what a user asks for, and what that comes to under a protocol and a backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.errors import UsageError
+from harness.model_options import BATCH_SIZES
+from harness.protocols import Rules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How a model is sampled; None takes the protocol's own value, for `batch_size` the backend's.
+
+    After `time_limit_seconds` of writing (None: no limit) no more samples come, and the report says
+    `stopped_early`; what was answered is judged. The same call again goes on with the others, and has its time anew.
+    """
+
+    protocol: str = "default"
+    n_samples: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_new_tokens: int | None = None
+    seed: int = 0
+    batch_size: int | None = None
+    time_limit_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """Decoding with nothing left open."""
+
+    n_samples: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_new_tokens: int = 0
+    seed: int = 0
+    batch_size: int = 1
+    time_limit_seconds: float | None = None
+
+
+def resolved_by(decoding: Decoding, rules: Rules, backend: str) -> Resolved:
+    """Return decoding with nothing left open, by a protocol and a backend. Raises UsageError for what cannot be."""
+    n_samples = rules.n_samples if decoding.n_samples is None else decoding.n_samples
+    temperature = rules.temperature if decoding.temperature is None else decoding.temperature
+    if n_samples < 1:
+        raise UsageError(f"--n-samples {n_samples}: at least 1")
+    if decoding.time_limit_seconds is not None and decoding.time_limit_seconds <= 0:
+        raise UsageError(f"a time limit of {decoding.time_limit_seconds} s: more than 0")
+    if n_samples > 1 and temperature == 0.0:
+        raise UsageError(f"{n_samples} greedy samples of a task are all the same: give --temperature as well")
+    return Resolved(
+        n_samples=n_samples,
+        temperature=temperature,
+        top_p=rules.top_p if decoding.top_p is None else decoding.top_p,
+        max_new_tokens=rules.max_new_tokens if decoding.max_new_tokens is None else decoding.max_new_tokens,
+        seed=decoding.seed,
+        batch_size=BATCH_SIZES.get(backend, 1) if decoding.batch_size is None else decoding.batch_size,
+        time_limit_seconds=decoding.time_limit_seconds,
+    )
