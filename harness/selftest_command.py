@@ -12,7 +12,8 @@ import click
 from harness.options import sandbox_option
 
 if TYPE_CHECKING:
-    from harness.selftest import Line, SelfTest
+    from harness.selftest import SelfTest
+    from harness.selftest_bench import Line
 
 EXIT_INVALID = 3
 

@@ -5,27 +5,25 @@ Each returns a line as the attacks of programs do. They run nothing outside of t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pickle
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from harness.benchmarks import load_benchmark
-from harness.errors import HarnessError, SamplesError, UsageError
-from harness.evaluation import EvalConfig, evaluate
+from harness.errors import HarnessError, SamplesError
 from harness.extract import extract_program
-from harness.gate_output import annotation_text, log_text, markdown_text
-from harness.records import Outcome, TextRule, TextTests
+from harness.records import CallTests, CheckTests, Outcome, TextRule, TextTests
 from harness.samples import read_samples
 from harness.selfcheck import CALLED, CHECKED, sample_of
-from harness.selftest import LIMITS, Line, environment, judged
+from harness.selftest_bench import LIMITS, Line, environment, judged
+from harness.selftest_shown import documents_of, log, marked, shown, templates
 from harness.texts import compare_text
 from sandbox import Sandbox, SandboxError, SandboxUnavailable, hostile_program, hostile_programs, open_sandbox
 
@@ -46,8 +44,21 @@ BAD_LINES = {
     "no JSON": '{"task_id": "Own/0", "solution": ',
     "a line of a hundred megabytes": '{"task_id": "Own/0", "solution": "' + _ENDLESS,
 }
-NASTY = (
-    "</pre><script>pwn(1)</script><img src=x onerror=pwn(2)>|`x`[y](javascript:pwn(3))=cmd()\n::error::x\r\x1b[2J\x07"
+# What is returned, what is expected, and whether they agree: by Python's `==`, and by the rule of the + benchmarks.
+_PAIRS = (
+    ("True", "1", True, True),
+    ("-0.0", "0", True, True),
+    ("1.0", "1", True, True),
+    ("{2, 1}", "{1, 2}", True, True),
+    ("{'b': 2, 'a': 1}", "{'a': 1, 'b': 2}", True, True),
+    ("0.1 + 0.2", "0.3", False, True),
+    ("__import__('decimal').Decimal('0.5')", "0.5", True, True),
+    ("(1, 2)", "[1, 2]", False, False),
+    ("'1'", "1", False, False),
+    ("float('nan')", "float('nan')", False, False),
+    ("[float('nan')]", "[float('nan')]", False, False),
+    ("(x for x in [1, 2])", "[1, 2]", False, False),
+    ("__import__('numpy').array([1, 2])", "[1, 2]", False, False),
 )
 _EXTRACTION_SECONDS = 2.0
 _Attack = Callable[[], list[str]]
@@ -82,12 +93,16 @@ def data_attacks(sandbox: Sandbox, folder: Path) -> list[DataAttack]:
     """Return the attacks, to be called one by one; `folder` is empty and theirs."""
     tasks = folder / "own.jsonl"
     tasks.write_text(json.dumps(_TASK) + "\n")
+    documents = cache(partial(documents_of, sandbox.name, folder, tasks))
     found: list[tuple[str, str, _Attack]] = [
         ("R24", "sources that take their reader long to cut out of an answer", _extraction),
         *(("G72", f"samples: {name}", partial(_bad_line, tasks, line)) for name, line in BAD_LINES.items()),
-        ("G73", "markup in logs, Markdown, annotations and pages", partial(_shown, sandbox.name, folder, tasks)),
-        ("G74", "commands of CI runners in a log", _log),
+        ("T54", "values of other types and orders, by the benchmark's rule", partial(_pairs, sandbox)),
+        ("G73", "markup in Markdown and annotations", marked),
+        ("G73", "markup and formulas in pages and leaderboards", partial(shown, documents)),
+        ("G74", "commands of CI runners in a log", log),
         ("G75", "a recipe that is YAML with an object in it", partial(_yaml, folder)),
+        ("G75", "templates in answers and names", partial(templates, documents)),
         ("G76", "an answer that is an expression of Python", partial(_expression, sandbox, folder)),
         ("G77", "a cache of expected values that is a pickle", partial(_pickles, sandbox, folder)),
         ("G78", "the cell goes away under a program", partial(_lost_cell, sandbox.name)),
@@ -127,32 +142,18 @@ def _bad_line(tasks: Path, line: str) -> list[str]:
     )
 
 
-def _shown(sandbox: str, folder: Path, tasks: Path) -> list[str]:
+def _pairs(sandbox: Sandbox) -> list[str]:
+    """Judge values by a benchmark's own assertions, and as calls that are compared with a reference's."""
     problems = []
-    text = markdown_text(NASTY)
-    if any(mark in text for mark in ("<script", "<img", "\n", "\x1b")) or "](" in text.replace("\\]", ""):
-        problems.append(f"Markdown: {text!r}")
-    pages = list(entry_points(group="harness.pages", name="run"))
-    if not pages:
-        return problems
-    samples = folder / "nasty.jsonl"
-    samples.write_text(json.dumps({"task_id": "Own/0", "solution": f"def add(x, y):\n    return {NASTY!r}\n# {NASTY}"}))
-    evaluate(EvalConfig(tasks=(str(tasks),), out=folder / "run", samples=samples, sandbox=sandbox, workers=1))
-    with contextlib.suppress(UsageError):  # its templates may not be installed: then there is no page to attack
-        pages[0].load()(folder / "run", folder / "page.html", None, None)
-        page = (folder / "page.html").read_text(encoding="utf-8")
-        problems += [f"page: {mark}" for mark in ("<script>pwn", "<img src=x", "\x1b") if mark in page]
-    return problems
-
-
-def _log() -> list[str]:
-    problems = []
-    for name in ("error", "add-mask", "stop-commands", "set-output"):
-        for text in (f"::{name}::x", f"\n::{name}::x\r::{name}::y", f"##[{name}]", f"##vso[{name}]\x1b[2J"):
-            for form in (log_text, annotation_text):
-                shown = form(text)
-                if shown.startswith("::") or "##[" in shown or "##vso[" in shown or not shown.isprintable():
-                    problems.append(f"{form.__name__}: {shown!r}")
+    for returned, expected, equal, alike in _PAIRS:
+        program = f"def f():\n    return {returned}\n"
+        checks = CheckTests(source=f"assert f() == {expected}\n", remote_names=("f",))
+        calls = CallTests(entry_point="f", base_inputs=((),), plus_inputs=())
+        for tests, wanted in ((checks, equal), (calls, alike)):
+            task = replace(CHECKED, entry_point="f", reference=f"def f():\n    return {expected}\n", tests=tests)
+            if judged(sandbox, task, program).passed != wanted:
+                by = type(tests).__name__
+                problems.append(f"{returned} for {expected} {'fails' if wanted else 'passes'} by {by}")
     return problems
 
 

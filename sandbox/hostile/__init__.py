@@ -13,6 +13,7 @@ Keys of a program, those of its table included:
 - `outcomes`, `outcomes_of_calls` (where they differ): the outcomes that it may get. Never "passed".
 - `source`; or `parts`, pairs of a text (or the number of a character) and how often to repeat it.
 - `wall_seconds`: where less than the usual backstop will do, for programs that only wait.
+- `twice`: whether it runs in two cells at once, to look for what it has of itself in the other.
 - `promise`: the beginning of what a sandbox may decline to promise (`Sandbox.not_promised`); in one that does, the
   attack is not promised to be held off.
 
@@ -50,6 +51,7 @@ class HostileProgram:
     outcomes_of_calls: frozenset[str]
     wall_seconds: float | None
     promise: str | None
+    twice: bool
 
     @property
     def reaches(self) -> bool:
@@ -98,6 +100,7 @@ def _program(entry: dict[str, Any]) -> HostileProgram:
         outcomes_of_calls=frozenset(entry.pop("outcomes_of_calls", outcomes)),
         wall_seconds=entry.pop("wall_seconds", None),
         promise=entry.pop("promise", None),
+        twice=entry.pop("twice", False),
         **entry,  # a key that nobody knows is an error
     )
 

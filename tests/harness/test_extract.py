@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import tracemalloc
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.extract import extract_program
-from harness.records import CheckTests, Task
+from harness.protocols import protocol
+from harness.records import CheckTests, Sample, Task, from_json, to_json
+from harness.selfcheck import sample_of
+from sandbox import hostile_programs
 
 PROMPT = 'from typing import List\n\n\ndef add(x: int, y: int) -> int:\n    """Add two numbers."""\n'
 TASK = Task(
@@ -153,3 +159,29 @@ def test_hostile_text_takes_linear_time(name: str) -> None:
     program = _program(HOSTILE[name])
     assert time.process_time() - started < 2.0
     assert program.removeprefix(PROMPT) in HOSTILE[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_text_takes_few_copies_of_itself(name: str) -> None:
+    text = HOSTILE[name]
+    tracemalloc.start()
+    _program(text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * sys.getsizeof(text) + (64 << 20)
+
+
+ATTACKS = [program.source for program in hostile_programs() if program.item == "R24"]
+
+
+@pytest.mark.slow
+def test_an_answer_is_kept_as_it_came() -> None:
+    """What is run is made of it, by a protocol's rules; the answer itself is stored and read again unchanged."""
+    assert len(ATTACKS) >= 10
+    for text in [*ATTACKS, *(text[:100_000] for text in HOSTILE.values())]:
+        program = protocol("default").program(TASK, text)
+        sample = replace(sample_of(TASK, program), completion=text)
+        kept = from_json(Sample, to_json(sample))
+        assert (kept.completion, kept.program) == (text, program)
+        assert program.removeprefix(PROMPT) in text.replace("\t", "    ")

@@ -19,7 +19,8 @@ import pytest
 from fakes import FakeSandbox, FakeSession, Script, saying
 
 from harness.selfcheck import CHECKED
-from harness.selftest import Bench, Line, SelfTest, open_bench
+from harness.selftest import SelfTest
+from harness.selftest_bench import Bench, Line, open_benches
 from harness.selftest_command import print_selftest
 from harness.selftest_data import BAD_LINES, data_attacks
 from sandbox import HostileProgram, Limits, Program, SandboxError, Traces, hostile_program
@@ -45,7 +46,7 @@ def cells(attack: Script = FALSE, next_one: str = "[]", right: Script = RIGHT) -
 
 def problems(program: HostileProgram = CHEAT_BY_CHECK, **changes: Any) -> str:
     """Return what is found after an attack at a bench where all is well but for the changes."""
-    well = {"cell": cells(), "neighbour": cells(), "traces": lambda: NOTHING, "guarded": lambda: "as it was"}
+    well = {"cell": cells(), "neighbour": cells(), "traces": lambda: NOTHING, "guarded": lambda: {"/file": "as it was"}}
     return "; ".join(Bench(**{**well, "settle_seconds": 0.1, **changes}).attack(program).problems)
 
 
@@ -71,7 +72,8 @@ def test_what_must_be_true_after_an_attack_is_looked_at() -> None:
     assert "beside it is judged failed" in problems(neighbour=cells(right=FALSE))
     assert "left on the machine" in problems(traces=then(NOTHING, replace(NOTHING, processes=1)))
     assert problems(traces=then(NOTHING, replace(NOTHING, containers=1), NOTHING)) == ""  # an engine tidies up
-    assert problems(guarded=then("as it was", "other")) == "files of the host are not as they were"
+    for was, now in (({"/a": "1"}, {"/a": "2"}), ({"/a": "1"}, {}), ({}, {"/a": "1"})):
+        assert problems(guarded=then(was, now)) == "files of the host are not as they were: /a"
     assert "its record has" in problems(record_bytes=100)
 
 
@@ -91,7 +93,7 @@ def test_an_attack_that_takes_too_long_is_a_problem() -> None:
 def test_what_is_not_promised_decides_nothing_and_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     cell = cells(RIGHT)
     cell.not_promised = ("memory is bounded for each process; more is sampled",)
-    bench = Bench(cell=cell, neighbour=cells(), traces=lambda: NOTHING, guarded=lambda: "")
+    bench = Bench(cell=cell, neighbour=cells(), traces=lambda: NOTHING, guarded=dict)
     line = bench.attack(replace(CHEAT_BY_CHECK, promise="memory is bounded for each process"))
     assert (line.held, line.promised) == (False, False)
     assert bench.attack(replace(CHEAT_BY_CHECK, promise="file locks")).promised
@@ -122,7 +124,7 @@ def test_the_exit_code_is_3_when_an_attack_gets_through(capsys: pytest.CaptureFi
 def bench(request: pytest.FixtureRequest, require: Any) -> Iterator[Bench]:
     with contextlib.ExitStack() as stack:
         try:
-            made = stack.enter_context(open_bench(request.param))
+            (made,) = stack.enter_context(open_benches(request.param))
         except SandboxError as error:
             require(False, f"{request.param} cells: {error}")
             raise
@@ -136,7 +138,7 @@ def test_attacks_are_held_off_by_real_cells(bench: Bench, tmp_path: Path) -> Non
         "secrets of the harness's environment and command line",
         "servers of the host and of a cloud",
         "files of the host, the data and other samples",
-        "looks for what a program before it left, and leaves something",
+        "looks for what a program before or beside it left, and leaves something",
         "answers for all calls, then leaves",
     ]
     assert [line for line in map(bench.attack, map(hostile_program, names)) if not line.held] == []
