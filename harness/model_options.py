@@ -19,7 +19,8 @@ KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"  # environment variables
 _BACKENDS_OF = {
     **dict.fromkeys(("base_url", "request_seconds"), (OPENAI,)),
     **dict.fromkeys(("dtype", "revision", "trust_remote_code"), (HF, VLLM)),
-    "device": (HF,),
+    "quantization": (HF, VLLM),
+    **dict.fromkeys(("device", "peft_model"), (HF,)),
     **dict.fromkeys(("tensor_parallel_size", "gpu_memory_utilization", "max_model_len"), (VLLM,)),
     **dict.fromkeys(("enable_prefix_caching", "enforce_eager"), (VLLM,)),
 }
@@ -29,7 +30,8 @@ _BACKENDS_OF = {
 class ModelOptions:
     """How a checkpoint is loaded and run (the backends hf and vllm), or which server runs the model (openai).
 
-    Those of vllm are named and meant as its own: `tensor_parallel_size` GPUs share the model, `gpu_memory_utilization`
+    `quantization` is 8bit or 4bit with hf, a name of vLLM's with vllm; `peft_model` is an adapter, a folder or an id.
+    Those of vllm alone are named and meant as its own: `tensor_parallel_size` GPUs share the model, `gpu_memory_utilization`
     (0..1) of the memory is the engine's, `max_model_len` tokens are its context; None is what vLLM takes by itself.
     `base_url` is like http://localhost:8000/v1 (None: what `OPENAI_BASE_URL` says); `request_seconds` is how long one
     answer may take before it is asked for again. Raises UsageError for a value that means nothing to the backend.
@@ -40,6 +42,8 @@ class ModelOptions:
     device: str = "auto"
     revision: str | None = None
     trust_remote_code: bool = False
+    quantization: str | None = None
+    peft_model: str | None = None
     tensor_parallel_size: int = 1
     gpu_memory_utilization: float | None = None
     max_model_len: int | None = None

@@ -76,7 +76,14 @@ def backend_options(command: Command) -> Command:
         ),
         click.option("--trust-remote-code", is_flag=True, help="Let a checkpoint bring code of its own."),
         click.option("--revision", help="Revision of a model id."),
-        click.option("--device", default="auto", show_default=True, help="hf: auto, cpu, cuda, cuda:1, ..."),
+        click.option("--peft-model", help="hf: a PEFT adapter to add, a folder or org/name[@revision]."),
+        click.option("--quantization", help="hf: 8bit or 4bit; vllm: a name of vLLM's, e.g. fp8.  [default: none]"),
+        click.option(
+            "--device",
+            default="auto",
+            show_default=True,
+            help="hf: auto, cpu, cuda, cuda:1, ..., or balanced or sequential over several GPUs.",
+        ),
         click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
         click.option(
             "--backend",

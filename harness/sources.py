@@ -144,6 +144,8 @@ def _load(name: str, options: ModelOptions) -> LocalModel:
         device=options.device,
         trust_remote_code=options.trust_remote_code,
         revision=options.revision,
+        quantization=options.quantization,
+        peft_model=options.peft_model,
     )
 
 
@@ -171,9 +173,7 @@ def _from_opened(
 
 def _runtime_of(model: AnyModel) -> dict[str, str]:
     runtime = model.runtime
-    if isinstance(runtime, dict):
-        return runtime
-    return {"dtype": runtime.dtype, "device": runtime.device, "parameters": str(runtime.parameters)}
+    return runtime if isinstance(runtime, dict) else runtime.recorded()
 
 
 def _from_model(

@@ -40,12 +40,12 @@ class Checkpoint:
     commit: str | None = None
 
 
-def required(package: str) -> Any:
+def required(package: str, install: str = INSTALL) -> Any:
     """Import an optional package. Raises `MissingDependency` with the command that installs it."""
     try:
         return import_module(package)
     except ImportError as error:
-        raise MissingDependency(f"a local model needs the package {package} ({error}): {INSTALL}") from error
+        raise MissingDependency(f"a local model needs the package {package} ({error}): {install}") from error
 
 
 def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
@@ -57,7 +57,7 @@ def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
     Raises `UsageError` when the name cannot mean a checkpoint or its folder is not whole, `ModelUnavailable` when an id
     can be neither fetched nor found in the hub's local cache.
     """
-    if _is_folder(name):
+    if is_folder(name):
         if revision is not None:
             raise UsageError(f"{name} is a folder and has no revision {revision!r}: leave the revision out")
         _see_that_it_is_whole(Path(name), name)
@@ -66,6 +66,16 @@ def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
         if revision is not None:
             raise UsageError(f"{name} comes with this version and has no revision {revision!r}: leave the revision out")
         return Checkpoint(folder=_DEMO / name.removeprefix("demo:"))
+    fetched = fetch(name, revision)
+    _see_that_it_is_whole(fetched.folder, name)
+    return fetched
+
+
+def fetch(name: str, revision: str | None = None) -> Checkpoint:
+    """Return what the hub has by the id `org/name` or `org/name@revision`, downloaded where needed and possible.
+
+    Raises `UsageError` for what is no id, `ModelUnavailable` when it can be neither fetched nor found in the cache.
+    """
     repository, marker, in_name = name.partition("@")
     if _REPOSITORY.fullmatch(repository) is None or (marker and not in_name):
         raise UsageError(
@@ -75,7 +85,6 @@ def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
     if in_name and revision not in (None, in_name):
         raise UsageError(f"{name} and the revision {revision!r} disagree: give one of them")
     folder = _fetch(repository, in_name or revision)
-    _see_that_it_is_whole(folder, name)
     return Checkpoint(folder=folder, commit=folder.name)
 
 
@@ -111,7 +120,8 @@ def parameters_of(folder: Path) -> int | None:
     return total
 
 
-def _is_folder(name: str) -> bool:
+def is_folder(name: str) -> bool:
+    """Say whether a name is that of a folder on this machine."""
     try:
         return Path(name).is_dir()
     except OSError:  # longer than a name can be
@@ -136,7 +146,8 @@ def _see_that_it_is_whole(folder: Path, name: str) -> None:
     if "config.json" not in names:
         if "adapter_config.json" in names:
             raise UsageError(
-                f"{name} is a PEFT adapter and no model: merge it into its base model (`merge_and_unload`), save that"
+                f"{name} is a PEFT adapter and no model: name its base model, and this with --peft-model, or merge it"
+                " into its base model (`merge_and_unload`) and save that"
             )
         raise UsageError(
             f"{name} is no transformers checkpoint, it has no config.json: `model.save_pretrained` writes one"

@@ -19,15 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelUnavailable, UsageError
-from harness.models.checkpoint import first_line
+from harness.models.checkpoint import first_line, required
 
 _LOG = logging.getLogger(__name__)
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+SPREAD = ("balanced", "balanced_low_0", "sequential")  # accelerate's names of how to share a model out among devices
+QUANTIZATIONS = ("8bit", "4bit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A model of transformers with its tokenizer, ready to generate on `device`."""
+    """A model of transformers with its tokenizer, ready to generate on `device` (several are listed)."""
 
     model: Any
     tokenizer: Any
@@ -59,25 +61,30 @@ def load_words(folder: str, name: str, *, trust: bool) -> Words:
         )
 
 
-def load_weights(folder: str, name: str, *, dtype: str, device: str, trust: bool) -> Loaded:
-    """Load a whole checkpoint, every tensor of it, onto one device.
+def load_weights(
+    folder: str, name: str, *, dtype: str, device: str, trust: bool, quantization: str | None = None
+) -> Loaded:
+    """Load a whole checkpoint, every tensor of it, onto one device, or spread over all (`SPREAD`).
 
-    `dtype` is one of `DTYPES`, `device` a name of torch's or auto; `trust` lets code in the checkpoint run. Raises
-    `UsageError` for options that cannot work, `ModelUnavailable` when the checkpoint is broken or does not fit.
+    `dtype` is one of `DTYPES`, `device` a name of torch's, auto or one of `SPREAD`; `trust` lets code in the checkpoint
+    run; `quantization` is one of `QUANTIZATIONS`, or None. Raises `UsageError` for options that cannot work,
+    `ModelUnavailable` when the checkpoint is broken or does not fit.
     """
     from transformers import AutoModelForCausalLM
 
-    place = _torch_device(device)
+    place = _torch_device("auto" if device in SPREAD else device)
     wanted = _torch_dtype(dtype, place)
+    how = {} if quantization is None else {"quantization_config": _quantized(quantization, place, wanted)}
     with _failures_said(name), _quiet_transformers():
         tokenizer = _tokenizer(folder, trust)
         model, notes = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=wanted,
-            device_map={"": place},
+            device_map=device if device in SPREAD else {"": place},
             trust_remote_code=trust,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # and refused below, with a message of one line
+            **how,
         )
     mismatched = [key if isinstance(key, str) else key[0] for key in notes["mismatched_keys"]]  # with shapes since v5
     broken = sorted({*notes["missing_keys"], *mismatched})
@@ -88,7 +95,28 @@ def load_weights(folder: str, name: str, *, dtype: str, device: str, trust: bool
         )
     if unused := sorted(notes["unexpected_keys"]):
         _LOG.warning("%s: %d tensors of its weights are not used, %s among them", name, len(unused), unused[0])
-    return Loaded(model=model.eval(), tokenizer=tokenizer, device=str(place))
+    shared_out = getattr(model, "hf_device_map", {"": model.device}).values() if device in SPREAD else [place]
+    places = sorted({f"cuda:{one}" if isinstance(one, int) else str(one) for one in shared_out})
+    return Loaded(model=model.eval(), tokenizer=tokenizer, device=", ".join(places))
+
+
+def _quantized(quantization: str, place: Any, dtype: Any) -> Any:
+    """Return how bitsandbytes shortens the weights while they are loaded."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if quantization not in QUANTIZATIONS:
+        raise UsageError(
+            f"no quantization {quantization!r} by transformers: use {' or '.join(QUANTIZATIONS)}; a checkpoint that is "
+            "quantized already needs none"
+        )
+    if place.type == "cpu":
+        raise UsageError(f"quantization {quantization} runs on a GPU, and the model would be on {place}: leave it out")
+    required("bitsandbytes", "pip install bitsandbytes")
+    if quantization == QUANTIZATIONS[0]:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    compute = torch.bfloat16 if dtype == "auto" else dtype
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
 
 
 def _tokenizer(folder: str, trust: bool) -> Any:
@@ -105,7 +133,7 @@ def _failures_said(name: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise ModelUnavailable(f"{name} needs a package that is not installed: {first_line(error)}") from error
-    except _load_errors() as error:
+    except load_errors() as error:
         if "trust_remote_code" in str(error):
             raise UsageError(f"{name} brings its own code: read it, then allow it with --trust-remote-code") from error
         raise ModelUnavailable(f"{name} cannot be loaded: {type(error).__name__}: {first_line(error)}") from error
@@ -119,7 +147,7 @@ def _torch_device(device: str) -> Any:
     except RuntimeError:
         place = torch.device("meta")
     if place.type not in ("cpu", "cuda", "mps", "xpu"):
-        raise UsageError(f"no device {device!r}: use auto, cpu, cuda, cuda:1, mps, ...")
+        raise UsageError(f"no device {device!r}: use auto, cpu, cuda, cuda:1, mps, ..., or {', '.join(SPREAD)}")
     if place.type != "cuda":
         return place
     if (place.index or 0) >= torch.cuda.device_count():
@@ -152,7 +180,7 @@ def _quiet_transformers() -> Iterator[None]:
         their_logging.set_verbosity(verbosity)
 
 
-def _load_errors() -> tuple[type[Exception], ...]:
+def load_errors() -> tuple[type[Exception], ...]:
     """Return what loading a broken checkpoint raises, from the libraries below."""
     from safetensors import SafetensorError
 

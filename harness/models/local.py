@@ -1,4 +1,4 @@
-"""Models that transformers runs in this process: a checkpoint folder or a hub id, on the CPU or one GPU.
+"""Models that transformers runs in this process: a checkpoint folder or a hub id, on the CPU, one GPU or several.
 
 Covers prompts, batches and their order; `checkpoint` finds a model, `loading` loads it, `decoding` decodes a batch,
 `scoring` counts what a batch predicts right.
@@ -19,6 +19,7 @@ from importlib.metadata import version
 from typing import Any
 
 from harness.errors import ModelUnavailable
+from harness.models.adapter import adapter_digest, add_adapter, find_adapter
 from harness.models.checkpoint import digest_of, find_checkpoint, first_line, required
 from harness.models.decoding import Chooser, Deadline, StopLookout, finish
 from harness.models.loading import load_weights
@@ -47,6 +48,12 @@ class Runtime:
     context_tokens: int | None
     parameters: int  # shared ones counted once
     commit: str | None  # of an id on the hub
+    quantization: str | None = None
+
+    def recorded(self) -> dict[str, str]:
+        """Return what samples depend on, as `run.json` has it."""
+        known = {"dtype": self.dtype, "device": self.device, "parameters": str(self.parameters)}
+        return known if self.quantization is None else known | {"quantization": self.quantization}
 
 
 class LocalModel:
@@ -78,26 +85,36 @@ class LocalModel:
         device: str = "auto",
         trust_remote_code: bool = False,
         revision: str | None = None,
+        quantization: str | None = None,
+        peft_model: str | None = None,
     ) -> LocalModel:
         """Load a checkpoint: a folder, `org/name` or `org/name@revision`.
 
         `dtype` is one of `DTYPES` (auto: the checkpoint's own on a GPU, float32 on a CPU), `device` a name of torch's
-        (auto: cuda where there is one). Raises `MissingDependency` without the packages, `UsageError` for a name or
-        option that cannot work, `ModelUnavailable` when the checkpoint cannot be fetched or loaded.
+        (auto: cuda where there is one) or one of `SPREAD`, `quantization` one of `QUANTIZATIONS`, `peft_model` an
+        adapter that is added. Raises `MissingDependency` without the packages, `UsageError` for a name or option that
+        cannot work, `ModelUnavailable` when the checkpoint or the adapter cannot be fetched or loaded.
         """
         for package in ("torch", "transformers", "accelerate"):
             required(package)
+        adapter = None if peft_model is None else find_adapter(peft_model)
         checkpoint = find_checkpoint(name, revision)
-        loaded = load_weights(str(checkpoint.folder), name, dtype=dtype, device=device, trust=trust_remote_code)
+        loaded = load_weights(
+            str(checkpoint.folder), name, dtype=dtype, device=device, trust=trust_remote_code, quantization=quantization
+        )
         runtime = Runtime(
             dtype=str(loaded.model.dtype).removeprefix("torch."),
             device=loaded.device,
             context_tokens=getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None),
             parameters=int(loaded.model.num_parameters()),
             commit=checkpoint.commit,
+            quantization=quantization,
         )
-        digest = digest_of(checkpoint.folder)
-        return cls(name=name, digest=digest, runtime=runtime, model=loaded.model, tokenizer=loaded.tokenizer)
+        model, digest = loaded.model, digest_of(checkpoint.folder)
+        if adapter is not None and peft_model is not None:
+            model, digest = add_adapter(model, adapter.folder, peft_model), adapter_digest(adapter.folder, digest)
+            name = f"{name}+{peft_model}"
+        return cls(name=name, digest=digest, runtime=runtime, model=model, tokenizer=loaded.tokenizer)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the packages that a sample depends on."""

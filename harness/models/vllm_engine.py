@@ -240,4 +240,6 @@ def _runtime(engine: Any, options: ModelOptions, folder: Path) -> dict[str, str]
         "enable_prefix_caching": str(options.enable_prefix_caching).lower(),
         "enforce_eager": str(options.enforce_eager).lower(),
         "reproducible": _INVARIANT if invariant else _NOT_PROMISED,
-    } | ({} if parameters is None else {"parameters": str(parameters)})
+        **({} if config.quantization is None else {"quantization": str(config.quantization)}),
+        **({} if parameters is None else {"parameters": str(parameters)}),
+    }

@@ -85,6 +85,7 @@ def _arguments(folder: Path, options: ModelOptions, own_dtype: Any) -> Any:
     given = {
         "gpu_memory_utilization": options.gpu_memory_utilization,
         "max_model_len": options.max_model_len,
+        "quantization": options.quantization,
     }
     return EngineArgs(
         model=str(folder),

@@ -58,13 +58,7 @@ class Teacher:
     asked: list[str] = field(default_factory=list)
     name: str = "teacher"
     digest: str = "d" * 64
-    parameters: int = 1
-    dtype: str = "none"
-    device: str = "none"
-
-    @property
-    def runtime(self) -> Teacher:
-        return self
+    runtime: dict[str, str] = field(default_factory=dict)
 
     def versions(self) -> dict[str, str]:
         return {}

@@ -29,13 +29,7 @@ class Slow:
     digest: str = "s" * 64
     deadlines: list[float | None] = field(default_factory=list)
     asked: list[tuple[str, int]] = field(default_factory=list)
-    parameters: int = 1
-
-    @property
-    def runtime(self) -> Slow:
-        return self
-
-    dtype = device = "none"
+    runtime: dict[str, str] = field(default_factory=dict)
 
     def versions(self) -> dict[str, str]:
         return {}
