@@ -383,9 +383,10 @@ KNOWN = Task(
         (OTHER, RENAMED, {Kind.PROGRAM, Kind.BEHAVIOUR}),
         (OTHER, SHORTER, {Kind.BEHAVIOUR}),
         (COPY.replace("values", "nums"), LOOP, set(Kind)),
+        (COPY.replace('"""', "'''"), WRONG, {Kind.SENTENCE}),
         (OTHER, WRONG.replace("values", "items"), set()),
     ],
-    ids=["sentence", "ngrams", "program", "behaviour", "all", "none"],
+    ids=["sentence", "ngrams", "program", "behaviour", "all", "other quotes", "none"],
 )
 def test_a_planted_leak_is_found(prompt: str, solution: str, expected: set[Kind]) -> None:
     name = prompt.removeprefix("def ").partition("(")[0]
@@ -393,6 +394,13 @@ def test_a_planted_leak_is_found(prompt: str, solution: str, expected: set[Kind]
     leaks = find_leaks([task], [KNOWN])
     assert {leak.kind for leak in leaks} == expected
     assert {(leak.task_id, leak.test_id) for leak in leaks} <= {("planted", "Known")}
+
+
+def test_tasks_without_a_docstring_are_not_alike_for_that() -> None:
+    bare, other = "def total(values):\n    # Add them up.\n", "def other(items):\n    # How many are there?\n"
+    test = replace(KNOWN, prompt=bare, reference=bare + LOOP)
+    task = replace(KNOWN, task_id="other", prompt=other, reference=other + WRONG, entry_point="other")
+    assert find_leaks([task], [test], run=False) == []
 
 
 def test_numbers_and_letters_do_not_hide_a_sentence(tasks: tuple[Task, ...]) -> None:

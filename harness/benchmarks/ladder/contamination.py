@@ -22,6 +22,7 @@ from harness.records import CheckTests, Task
 NGRAM = 5
 SHARE = 0.8
 _TOKEN = re.compile(r"'[^'\n]*'|\w+|[^\w\s]")
+_DOCSTRING = re.compile(r'("""|\'\'\')(.*?)(?:\1|\Z)', re.DOTALL)
 
 
 class Kind(StrEnum):
@@ -44,7 +45,10 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What two tasks are compared by. `program` is empty when the solution does not parse."""
+    """What two tasks are compared by.
+
+    `sentence` is empty without a docstring, `program` when the solution does not parse: neither is like any other then.
+    """
 
     sentence: str
     ngrams: frozenset[tuple[str, ...]]
@@ -53,7 +57,8 @@ class Traits:
 
 def traits_of(task: Task) -> Traits:
     """Return the traits of a task in HumanEval's format."""
-    sentence = task.prompt.partition('"""')[2].partition('"""')[0].partition(">>>")[0]
+    docstring = _DOCSTRING.search(task.prompt)
+    sentence = docstring[2].partition(">>>")[0] if docstring else ""
     try:
         tree = ast.parse(task.reference)
         names = {task.entry_point, *own_names(tree)}
@@ -107,7 +112,8 @@ class Watch:
     def add(self, task: Task) -> None:
         """Look out for this task, too."""
         traits = traits_of(task)
-        self._sentences.setdefault(traits.sentence, []).append(task.task_id)
+        if traits.sentence:
+            self._sentences.setdefault(traits.sentence, []).append(task.task_id)
         if traits.program:
             self._programs.setdefault(traits.program, []).append(task.task_id)
         for ngram in traits.ngrams:
