@@ -8,6 +8,7 @@ each, so that a killed stage asks for the others alone.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -37,6 +38,7 @@ BATCH = 64  # prompts that go to the model together, and are on disk before the 
 _SEEDS = 1_000_003  # more than there are requests to a file
 _READ_CHARACTERS = 20_000  # of an answer
 _SHOWN_CHARACTERS = 8_000  # of a student's program
+_FENCES = re.compile(r"^[ \t]*```", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +53,23 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a teacher wrote for a request, and in how many tokens; a prompt that it refused has no text."""
+    """What a teacher wrote for a request, and in how many tokens; a prompt that it refused has no text.
+
+    `cut_off` says that the limit of tokens ended it.
+    """
 
     task_id: str
     about: str
     text: str
     sample_index: int = 0
     tokens: int = 0
+    cut_off: bool = False
+
+    @property
+    def program_text(self) -> str:
+        """The text to look for a program in: none of one that was cut off, but for prose behind closed fences."""
+        fences = len(_FENCES.findall(self.text))
+        return "" if self.cut_off and (fences == 0 or fences % 2) else self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +109,12 @@ def fault_requests(tasks: Sequence[Task]) -> list[Request]:
 
 
 def first_failures(run: Run) -> list[Failure]:
-    """Return what is to be mended of a run: each task's first judged sample, if it fails."""
+    """Return what is to be mended of a run: each task's first sample that fails, if any does."""
     first: dict[str, Verdict] = {}
     for verdict in run.verdicts():
-        if verdict.outcome is not Outcome.NOT_JUDGED:
+        if verdict.outcome not in (Outcome.PASSED, Outcome.NOT_JUDGED):
             first.setdefault(verdict.task_id, verdict)
-    failed = {(one.task_id, one.sample_index): one for one in first.values() if not one.passed}
+    failed = {(one.task_id, one.sample_index): one for one in first.values()}
     tasks = {task.task_id: task for task in run.tasks()}
     return [
         Failure(task=tasks[sample.task_id], sample=sample, verdict=failed[sample.task_id, sample.sample_index])
@@ -112,7 +124,7 @@ def first_failures(run: Run) -> list[Failure]:
 
 
 def mending_requests(run: Run) -> list[Request]:
-    """Return requests for mended programs (`prompts/refine_answer.txt`), of tasks whose first judged sample fails."""
+    """Return requests for mended programs (`prompts/refine_answer.txt`), of tasks with a sample that fails."""
     return [_mending(failure) for failure in first_failures(run)]
 
 
@@ -130,8 +142,7 @@ def ask(teacher: Model, requests: Sequence[Request], settings: GenerationSetting
     has cut off get none. Answers are drawn by `seed` and the request's place. Raises ModelUnavailable when the teacher
     fails.
     """
-    done = {(one.task_id, one.sample_index) for one in read_asked(path)} if path.is_file() else set()
-    pending = ((place, one) for place, one in enumerate(requests) if (one.task_id, one.sample_index) not in done)
+    pending = iter(missing(requests, path))
     asked = 0
     with path.open("a", encoding="ascii") as file:
         while batch := list(islice(pending, BATCH)):
@@ -153,6 +164,12 @@ def ask(teacher: Model, requests: Sequence[Request], settings: GenerationSetting
     return asked
 
 
+def missing(requests: Sequence[Request], path: Path) -> list[tuple[int, Request]]:
+    """Return the requests without a line in a file of answers, each with its place."""
+    done = {(one.task_id, one.sample_index) for one in read_asked(path)} if path.is_file() else set()
+    return [(place, one) for place, one in enumerate(requests) if (one.task_id, one.sample_index) not in done]
+
+
 def _asked(request: Request, said: Completion | UsageError) -> Asked:
     written = None if isinstance(said, UsageError) else said
     return Asked(
@@ -161,6 +178,7 @@ def _asked(request: Request, said: Completion | UsageError) -> Asked:
         text=written.text[:_READ_CHARACTERS] if written else "",
         sample_index=request.sample_index,
         tokens=(written.completion_tokens or 0) if written else 0,
+        cut_off=written is not None and written.stop_reason is StopReason.LENGTH,
     )
 
 
@@ -184,7 +202,7 @@ def write_asked(tasks: Sequence[Task], asked: Path, out: Path) -> int:
     rows = []
     for one in read_asked(asked):
         task = by_id[one.task_id]
-        body = body_in(one.text, task.entry_point, names_bound_by(task.prompt))
+        body = body_in(one.program_text, task.entry_point, names_bound_by(task.prompt))
         if body is not None:
             rows.append({"task_id": one.task_id, "solution": f"{task.prompt.rstrip()}\n{body}"})
     write_whole(out, "".join(json.dumps(row) + "\n" for row in rows))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distill.agreement import agreement_of, check_source
-from distill.asking import Request, ask, read_asked
+from distill.asking import Request, read_asked
 from distill.created import (
     CreatedConfig,
     CreatedQuestion,
@@ -26,7 +26,7 @@ from distill.questions import Chosen, see_that_none_is_a_test, without_leaks
 from distill.round_runs import PROBES, QUESTIONS, RoundRuns
 from distill.task_files import read_families
 from distill.texts import tree_of
-from harness import FunctionCalls, Returned, Task, call_functions, load_benchmark, open_model, rules_for
+from harness import FunctionCalls, Returned, Task, call_functions, load_benchmark, rules_for
 
 TEXTS, PROGRAMS, CREATED = "created_texts.jsonl", "created_programs.jsonl", "created.jsonl"
 Outputs = Mapping[tuple[str, str], tuple[Returned, ...]]  # by question and program
@@ -67,7 +67,7 @@ class CreatedStages:
         records = {one.record.task_id: one.record for one in proposals}
         programs: dict[str, list[str]] = {task_id: [] for task_id in records}
         for one in read_asked(self._runs.folder / PROGRAMS):
-            programs[one.task_id].append(_program(records[one.task_id], one.text))
+            programs[one.task_id].append(_program(records[one.task_id], one.program_text))
         returned = self._returned(proposals, programs)
         for proposal in proposals:
             if proposal.written:
@@ -97,15 +97,7 @@ class CreatedStages:
         return list(proposals_of(wishes, read_asked(self._runs.folder / TEXTS), known))
 
     def _ask(self, requests: Sequence[Request], name: str) -> dict[str, int]:
-        path = self._runs.folder / name
-        path.touch()
-        if requests:
-            config = self._runs.config.teacher
-            teacher = open_model(config.name, config.options)
-            ask(teacher, requests, self._runs.asking(self._config.temperature), path, self._runs.seed)
-        asked = list(read_asked(path))
-        counts = {"teacher_calls": len(asked), "tokens": sum(one.tokens for one in asked)}
-        return counts | self._runs.unanswered(len(requests), len(asked))
+        return self._runs.asked(requests, self._config.temperature, self._runs.folder / name)
 
     def _returned(self, proposals: Sequence[Proposal], programs: Mapping[str, Sequence[str]]) -> Outputs:
         """Return what the programs give; one that is written twice for a question runs once."""

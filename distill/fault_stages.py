@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from distill.asking import ask, fault_requests, read_asked, write_asked
+from distill.asking import fault_requests, write_asked
 from distill.faults import with_faults, write_mutants
 from distill.lessons import FaultSource, Lesson
-from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
-from distill.teaching import STUDENT, left_out_of, lessons_of
-from harness import load_benchmark, load_run, open_model
+from distill.restating import answered_lessons
+from distill.round_runs import QUESTIONS, RoundRuns
+from distill.teaching import STUDENT
+from harness import load_benchmark, load_run
 
 RUNS = {FaultSource.STUDENT: "tries", FaultSource.MUTATION: "mutants", FaultSource.TEACHER: "asked"}
 MUTANTS, ASKED, ASKED_TEXTS = "mutants.jsonl", "asked.jsonl", "asked_texts.jsonl"
@@ -34,11 +34,6 @@ class FaultStages:
         """Return the lessons of the answers, with the faulty sides that were found."""
         return self._lessons_with(self._sources)
 
-    def left_out(self) -> dict[str, int]:
-        """Return how many answers make no lesson though they are right, or are not filtered, by the reason."""
-        answers = self._runs.folder / ANSWERS
-        return left_out_of(load_run(answers), self._runs.config.filter_answers) if answers.is_dir() else {}
-
     def _tried(self) -> dict[str, int]:
         faults = self._runs.config.faults
         decoding = self._runs.sampling(faults.n_samples, faults.temperature)
@@ -58,12 +53,10 @@ class FaultStages:
         wanted = {lesson.task_id for lesson in self._without_faults(FaultSource.TEACHER)}
         tasks = [task for task in load_benchmark(self._questions).tasks if task.task_id in wanted]
         texts, path = self._runs.folder / ASKED_TEXTS, self._runs.folder / ASKED
-        teacher = open_model(config.teacher.name, config.teacher.options)  # before its time begins
-        ask(teacher, fault_requests(tasks), self._runs.asking(config.faults.temperature), texts)
+        asked = self._runs.asked(fault_requests(tasks), config.faults.temperature, texts)
         found = write_asked(tasks, texts, path)
-        counts = self._runs.evaluated(self._questions, RUNS[FaultSource.TEACHER], stored=path) if found else {}
-        calls = sum(1 for _ in read_asked(texts))
-        return {"samples": 0, **counts, "teacher_calls": calls, **self._runs.unanswered(len(tasks), calls)}
+        judged = self._runs.evaluated(self._questions, RUNS[FaultSource.TEACHER], stored=path) if found else {}
+        return {"samples": 0, **judged, **asked}  # the tokens are the teacher's: stored programs have none
 
     @property
     def _questions(self) -> str:
@@ -75,11 +68,9 @@ class FaultStages:
         return [lesson for lesson in lessons if lesson.passed and lesson.fault is None]
 
     def _lessons_with(self, sources: tuple[FaultSource, ...]) -> list[Lesson]:
-        folder: Path = self._runs.folder
-        if not (folder / ANSWERS).is_dir():  # nothing was answered
-            return []
-        lessons = list(lessons_of(load_run(folder / ANSWERS), self._runs.config.filter_answers))
+        lessons = answered_lessons(self._runs)
         for source in sources:
-            if (folder / RUNS[source]).is_dir():
-                lessons = with_faults(lessons, load_run(folder / RUNS[source]), source)
+            folder = self._runs.folder / RUNS[source]
+            if lessons and folder.is_dir():
+                lessons = with_faults(lessons, load_run(folder), source)
         return lessons

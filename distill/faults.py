@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from distill.lessons import Fault, FaultSource, Lesson, answer_in, is_unicode
+from distill.lessons import Fault, FaultSource, Lesson, answer_in, is_unicode, repeats_head
 from harness import Outcome, Run, Sample, StopReason, mutants, write_whole
 
 _MAX_CHARACTERS, _MOST_CHANGES = 4_000, 400  # of a program that is changed: each change costs a parse, or 10 ms
@@ -49,8 +49,10 @@ class FaultsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 def with_faults(lessons: Iterable[Lesson], run: Run, source: FaultSource) -> list[Lesson]:
     """Return the lessons, right ones without a fault with the first one that the run has for their question.
 
-    As of answers, what is learnt of a fault is the program that was judged, behind the lesson's prompt.
+    As of answers, what is learnt of a fault is the program that was judged, behind the lesson's prompt. One that
+    repeats the function's head, which no right side does, is passed over: a model would tell the sides by that.
     """
+    functions = {task.task_id: task.entry_point for task in run.tasks()}
     failed = {
         (one.task_id, one.sample_index): one.outcome
         for one in run.verdicts()
@@ -64,7 +66,9 @@ def with_faults(lessons: Iterable[Lesson], run: Run, source: FaultSource) -> lis
     def fault_for(lesson: Lesson) -> Fault | None:
         for sample in found.get(lesson.task_id, ()):
             completion = answer_in(sample.program, lesson.prompt)
-            if completion is not None and completion != lesson.completion and is_unicode(completion):
+            if completion is None or repeats_head(completion, functions[lesson.task_id]):
+                continue
+            if completion != lesson.completion and is_unicode(completion):
                 return Fault(
                     source=source,
                     run=run.folder.name,

@@ -41,13 +41,11 @@ def history_of(out: Path) -> list[RoundScores]:
 
     Raises UsageError for a folder without a loop, and for a loop that has evaluated nothing yet.
     """
-    rounds = [status for status in status_of(out) if status.decision is not None]
+    rounds = [(status, decision) for status in status_of(out) if (decision := status.decision) is not None]
     if not rounds:
         raise UsageError(f"{out} has no round that is decided: let `harness distill run` go on until there is one")
     history = [_scores(_report(out, 1, STUDENT), round_number=0, kept=True, reason=BEFORE)]
-    for status in rounds:
-        decision = status.decision
-        assert decision is not None
+    for status, decision in rounds:
         trained = any(stage.stage == CANDIDATE for stage in status.stages)
         report = _report(out, status.round, CANDIDATE) if trained else None
         history.append(_scores(report, status.round, decision.kept, decision.reason, decision.weak))

@@ -11,7 +11,7 @@ from distill.config import IdleValue
 from distill.lessons import FaultSource
 from distill.pairs import Contrastive
 from distill.seeds import QuestionsBy
-from distill.teaching import ORACLE, STUDENT, TeacherConfig
+from distill.teaching import ORACLE, STUDENT, MendingLessons, TeacherConfig
 
 if TYPE_CHECKING:
     from distill.loop import LoopConfig
@@ -22,6 +22,7 @@ def see_that_values_act(config: LoopConfig) -> None:
     parts = ("attempts", "questions", "faults", "pairs")
     default = SimpleNamespace(**{name: type(getattr(config, name))() for name in parts})
     default.teacher = TeacherConfig(model=STUDENT)
+    default.prompt_weight = 0.0
     for keys, acts, why in _conditions(config):
         for key in keys.split():
             if not acts and attrgetter(key)(config) != attrgetter(key)(default):
@@ -43,6 +44,10 @@ def _conditions(config: LoopConfig) -> Iterator[tuple[str, bool, str]]:
     writes = teacher.model not in (None, ORACLE)
     yield "teacher.temperature teacher.n_samples", writes, f"{teacher.name} is not sampled"
     yield "teacher.n_samples", not teacher.mends, "a teacher mends a program once"
+
+    refines, shown = teacher.mending_lessons is MendingLessons.REFINE, "lessons that show a wrong program"
+    yield "faults.sources", not refines, f"{shown} have no other one beside them"
+    yield "prompt_weight", not refines, f"the prompts of {shown} count nothing"
 
     tried = FaultSource.STUDENT in sources or teacher.mends
     asked = tried or FaultSource.TEACHER in sources

@@ -10,6 +10,7 @@ from distill.decontaminate import decontaminate
 from distill.fault_stages import FaultStages
 from distill.lessons import LeakageError, Lesson, write_lessons
 from distill.mending import mending_lessons
+from distill.restating import left_out
 from distill.round_runs import RoundRuns
 from distill.texts import text_of_lesson
 from harness import MeasurementInvalid
@@ -30,7 +31,6 @@ class ComparedLessons:
 def learnt(runs: RoundRuns, faults: FaultStages) -> dict[str, int]:
     """Write the round's lessons; return how many there are and how many were left out, by the reason."""
     lessons = faults.lessons()
-    left_out = faults.left_out()
     if runs.config.teacher.mends:
         lessons = mending_lessons(runs, lessons)
     fitting = lessons_within_context(lessons, runs.student, runs.config.training)
@@ -41,7 +41,7 @@ def learnt(runs: RoundRuns, faults: FaultStages) -> dict[str, int]:
     found = [lesson.fault.source for lesson in compared.clean if lesson.fault]
     of_faults = {"faults_too_long": fitting.faults_too_long} if runs.config.faults.sources else {}
     of_faults |= {f"faults_by_{source}": found.count(source) for source in runs.config.faults.sources}
-    return {"lessons": len(compared.clean)} | leaks | too_long | left_out | of_faults
+    return {"lessons": len(compared.clean)} | leaks | too_long | left_out(runs) | of_faults
 
 
 def compared_with_tests(runs: RoundRuns, lessons: Sequence[Lesson]) -> ComparedLessons:
@@ -61,11 +61,11 @@ def compared_with_tests(runs: RoundRuns, lessons: Sequence[Lesson]) -> ComparedL
     (runs.folder / DECONTAMINATION).write_bytes(found.to_json())
     if found.leaking and runs.config.questions.fail_on_leak:
         raise LeakageError(f"{min(found.leaking)} gives a test away: see {runs.folder / DECONTAMINATION}")
-    left_out = frozenset(found.left_out)
+    out = frozenset(found.left_out)
     return ComparedLessons(
-        clean=tuple(lesson for lesson, text in zip(lessons, texts, strict=True) if text.name not in left_out),
+        clean=tuple(lesson for lesson, text in zip(lessons, texts, strict=True) if text.name not in out),
         leaking=len(found.leaking),
-        not_comparable=len(left_out - found.leaking),
+        not_comparable=len(out - found.leaking),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -84,6 +85,11 @@ def answer_in(program: str, prompt: str) -> str | None:
     if blank.endswith("\n") and not program.startswith(prompt):
         program = program[len(blank) :]
     return program[len(prompt) :] if program.startswith(prompt) else None
+
+
+def repeats_head(answer: str, function: str) -> bool:
+    """Whether what follows a prompt defines the function once more that the prompt has begun."""
+    return re.search(rf"^(?:async[ \t]+)?def[ \t]+{re.escape(function)}\b", answer, re.MULTILINE) is not None
 
 
 def is_unicode(text: str) -> bool:

@@ -209,7 +209,8 @@ def status_of(out: Path) -> list[RoundStatus]:
     """Return where the rounds of a loop stand. Raises UsageError when the folder holds none."""
     if not (out / CONFIG).is_file():
         raise UsageError(f"{out} holds no loop: `harness distill run` starts one with --out")
-    folders = sorted(path for path in (out / "rounds").glob("*") if path.name.isdigit())
+    numbered = (path for path in (out / "rounds").glob("*") if path.name.isdigit())
+    folders = sorted(numbered, key=lambda path: int(path.name))
     return [
         RoundStatus(
             round=int(folder.name),

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from distill.asking import Failure, ask, first_failures, mending_requests, read_asked, write_asked
+from distill.asking import Failure, first_failures, mending_requests, write_asked
 from distill.fault_stages import RUNS
 from distill.lessons import Fault, FaultSource, Lesson, answer_in
 from distill.prompts import PromptName, fill
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
 from distill.task_files import write_tasks
 from distill.teaching import ORACLE, MendingLessons
-from harness import Run, load_run, open_model
+from harness import Run, load_run
 
 TEXTS, MENDED, FAILED = "mended_texts.jsonl", "mended.jsonl", "failed.jsonl"
 
@@ -32,11 +32,10 @@ def mended(runs: RoundRuns) -> dict[str, int]:
         counts = runs.evaluated(str(runs.folder / FAILED), ANSWERS, ORACLE) if failed else {}
         return {"samples": 0, **counts, "teacher_calls": len(failed)}
     requests, texts, path = mending_requests(tries), runs.folder / TEXTS, runs.folder / MENDED
-    ask(open_model(teacher.name, teacher.options), requests, runs.asking(teacher.temperature), texts)
+    asked = runs.asked(requests, teacher.temperature, texts)
     found = write_asked(tries.tasks(), texts, path)
-    counts = runs.evaluated(str(runs.folder / QUESTIONS), ANSWERS, stored=path) if found else {}
-    calls = sum(1 for _ in read_asked(texts))
-    return {"samples": 0, **counts, "teacher_calls": calls, **runs.unanswered(len(requests), calls)}
+    judged = runs.evaluated(str(runs.folder / QUESTIONS), ANSWERS, stored=path) if found else {}
+    return {"samples": 0, **judged, **asked}
 
 
 def mending_lessons(runs: RoundRuns, answers: Sequence[Lesson]) -> list[Lesson]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -22,10 +23,11 @@ from distill.levels import LEVELS, Level, find_levels, read_levels
 from distill.loop import Journal, LoopConfig, Machine
 from distill.mending import mended
 from distill.questions import Chosen, Met, choose, choose_probes
+from distill.restating import restated
 from distill.round_runs import ANSWERS, PROBES, QUESTIONS, RoundRuns
 from distill.scratch import save
 from distill.seeds import SeedQuestion, seeds_of
-from distill.study import StudySettings, study
+from distill.study import study
 from distill.task_files import read_families, write_tasks
 from distill.teaching import STUDENT, stored_answers
 from harness import (
@@ -41,7 +43,7 @@ from harness import (
 )
 
 PLAN, CONTAMINATION = "plan.json", "contamination.json"
-ATTEMPTS, STORED = "attempts", "stored.jsonl"
+ATTEMPTS, STORED, TRAINING = "attempts", "stored.jsonl", "training"
 
 
 class Round:
@@ -91,7 +93,7 @@ class Round:
             return self._unchanged("there is no question to train on, so nothing was trained", measured, weak)
         if self._config.teacher.mends:
             self._once(RUNS[FaultSource.STUDENT], partial(self._faults.find, FaultSource.STUDENT))
-        self._once("answers", self._answered)
+        self._once("answers", lambda: self._answered() | restated(self._runs))
         for source in self._config.faults.sources:
             self._once(RUNS[source], partial(self._faults.find, source))
         self._once("lessons", partial(learnt, self._runs, self._faults))
@@ -99,6 +101,7 @@ class Round:
         if not counts["lessons"]:
             return self._unchanged(why_nothing_is_learnt(counts, self._config.teacher.name), measured, weak)
         self._once("train", partial(self._trained, before.config.model_digest))
+        rmtree(self._folder / TRAINING, ignore_errors=True)  # only needed to go on; half of one would be in the way
         candidate = str(self._folder / "checkpoint")
         self._once("candidate", lambda: self._runs.evaluated(self._config.tasks, "candidate", candidate))
         rule = self._config.keep
@@ -127,7 +130,7 @@ class Round:
             weak=tuple(weak),
         )
 
-    def _once(self, stage: str, work: Any) -> None:
+    def _once(self, stage: str, work: Callable[[], dict[str, int]]) -> None:
         if stage not in self._journal.done():
             self._machine.say(f"round {self._number}: {stage}")
         try:
@@ -223,26 +226,18 @@ class Round:
                 "one back, or begin another loop with --out"
             )
         loaded = load_weights(str(folder), self._student, dtype=config.training.dtype, device="auto", trust=False)
-        training = config.training
-        if training.seed is None:
-            training = msgspec.structs.replace(training, seed=self._seed)
-        settings = StudySettings(
-            training=training,
-            pairs=config.pairs,
-            prompt_weight=config.prompt_weight,
-            logits=config.logits,
-            teacher=config.teacher.name,
-        )
-        result = study(loaded.model, loaded.tokenizer, lessons, settings, self._folder / "training")
+        if config.training.seed is None:
+            training = msgspec.structs.replace(config.training, seed=self._seed)
+            config = msgspec.structs.replace(config, training=training)
+        result = study(loaded.model, loaded.tokenizer, lessons, config, self._folder / TRAINING)
         self._save(loaded.model, loaded.tokenizer, measured)
-        rmtree(self._folder / "training", ignore_errors=True)  # only needed to go on
         return {"steps": result.steps, "tokens": result.tokens}
 
     def _save(self, model: Any, tokenizer: Any, parent_digest: str) -> None:
         """Write the checkpoint, with what it came from: parent, lessons and what was found of the test set in them."""
         checkpoint = self._folder / "checkpoint"
         save(model, tokenizer, checkpoint, self._config.save_as)
-        keep_adapter(self._folder / "training", checkpoint)
+        keep_adapter(self._folder / TRAINING, checkpoint)
         lessons = (self._folder / LESSONS).read_bytes()
         origin = {
             "parent": self._student,

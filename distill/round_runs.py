@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distill.loop import LoopConfig, Machine
-from harness import Decoding, EvalConfig, GenerationSettings, MeasurementInvalid, ModelOptions, Outcome, evaluate
+from distill.asking import Request, ask, missing, read_asked
+from distill.loop import Journal, LoopConfig, Machine
+from harness import (
+    Decoding,
+    EvalConfig,
+    GenerationSettings,
+    MeasurementInvalid,
+    ModelOptions,
+    Outcome,
+    StoreMismatch,
+    evaluate,
+    open_model,
+)
 
 PROBES, QUESTIONS, ANSWERS = "probes.jsonl", "questions.jsonl", "answers"
 
@@ -50,7 +62,13 @@ class RoundRuns:
             workers=self.machine.workers,
             weak_below=self.config.weak_below if tasks == self.config.tasks else None,
         )
-        (report,) = evaluate(config, self.machine.progress())
+        try:
+            (report,) = evaluate(config, self.machine.progress())
+        except StoreMismatch:
+            if Journal(self.folder).done():
+                raise
+            # Before the first stage is done the configuration may be corrected: half a run of another one is of no use.
+            (report,) = evaluate(replace(config, resume=False), self.machine.progress())
         if unjudged := report.outcomes[Outcome.NOT_JUDGED]:
             raise MeasurementInvalid(
                 f"{unjudged} of {report.samples} samples in {self.folder / name} could not be judged because the "
@@ -73,7 +91,20 @@ class RoundRuns:
             max_new_tokens=self.config.max_new_tokens,
         )
 
-    def asking(self, temperature: float) -> GenerationSettings:
+    def asked(self, requests: Sequence[Request], temperature: float, path: Path) -> dict[str, int]:
+        """Have the teacher answer requests into a file, by the round's seed, and return what was counted.
+
+        Answers that are there are not asked for again: without a missing one, the teacher need not be there.
+        """
+        path.touch()
+        if missing(requests, path):
+            teacher = open_model(self.config.teacher.name, self.config.teacher.options)  # before its time begins
+            ask(teacher, requests, self._asking(temperature), path, self.seed)
+        written = list(read_asked(path))
+        counts = {"teacher_calls": len(written), "tokens": sum(one.tokens for one in written)}
+        return counts | self.unanswered(len(requests), len(written))
+
+    def _asking(self, temperature: float) -> GenerationSettings:
         """Return how a teacher is asked in words, from now on."""
         limit = self.config.teacher.time_limit_seconds
         settings = GenerationSettings(

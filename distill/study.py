@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from distill.curriculum import Stage
 from distill.lessons import Lesson
-from distill.logits import LogitObjective, LogitSettings, teacher_of
-from distill.pairs import Pair, PairSettings, pairs_of, train_on_pairs
+from distill.logits import LogitObjective, teacher_of
+from distill.loop import LoopConfig
+from distill.pairs import Pair, pairs_of, train_on_pairs
 from distill.rows import pad_of, rows_of
-from distill.training import Row, TrainResult, TrainSettings, train
+from distill.training import Row, TrainResult, train
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudySettings:
-    """How lessons are learnt. `pairs` says what faulty sides do, where lessons have any.
-
-    With `logits`, the probabilities of the model `teacher` are learnt as well.
-    """
-
-    training: TrainSettings
-    pairs: PairSettings
-    prompt_weight: float
-    logits: LogitSettings | None = None
-    teacher: str = ""
-
-
-def study(model: Any, tokenizer: Any, lessons: Sequence[Lesson], settings: StudySettings, folder: Path) -> TrainResult:
+def study(model: Any, tokenizer: Any, lessons: Sequence[Lesson], config: LoopConfig, folder: Path) -> TrainResult:
     """Train a model in place on lessons; killed and called again with the model as it was, it goes on in `folder`.
 
     Without any faulty side this is, bit by bit, the training on right answers, unless these count alike (`by_row`).
     """
-    examples = examples_of(tokenizer, lessons, settings.prompt_weight)
+    examples = examples_of(tokenizer, lessons, config.prompt_weight)
     everything = (Stage(name="lessons", examples=tuple(range(len(examples))), share=1.0, shuffled=True),)
     pad = pad_of(tokenizer)
-    if settings.logits is not None:
-        objective = LogitObjective(teacher_of(settings.teacher, str(model.device)), settings.logits)
-        return train(model, examples, everything, settings.training, pad, folder, objective)
-    if not settings.pairs.by_row and not any(isinstance(one, Pair) for one in examples):
-        return train(model, examples, everything, settings.training, pad, folder)
-    return train_on_pairs(model, examples, everything, settings.training, pad, folder, settings.pairs)
+    if config.logits is not None:
+        objective = LogitObjective(teacher_of(config.teacher.name, str(model.device)), config.logits)
+        return train(model, examples, everything, config.training, pad, folder, objective)
+    if not config.pairs.by_row and not any(isinstance(one, Pair) for one in examples):
+        return train(model, examples, everything, config.training, pad, folder)
+    return train_on_pairs(model, examples, everything, config.training, pad, folder, config.pairs)
 
 
 def examples_of(tokenizer: Any, lessons: Sequence[Lesson], prompt_weight: float) -> list[Pair | Row]:

@@ -56,7 +56,7 @@ def text_of_lesson(lesson: Lesson) -> TrainingText:
     sides = [lesson.completion, *([lesson.fault.completion] if lesson.fault else [])]
     found = dict.fromkeys(program for judged in lesson.programs for program in programs_in(judged))
     return TrainingText(
-        name=f"{lesson.task_id}[{lesson.sample_index}]" + (" mended" if lesson.mends else ""),
+        name=f"{lesson.run}/{lesson.task_id}[{lesson.sample_index}]" + (" mended" if lesson.mends else ""),
         text="\n".join(lesson.prompt + side for side in sides),
         programs=tuple(found),
         question=lesson.task_id,

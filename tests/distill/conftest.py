@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import EvalConfig, evaluate
+from harness import Decoding, EvalConfig, evaluate
 from harness.benchmarks.ladder.rungs import SHIPPED
 
 
@@ -25,5 +25,6 @@ def few_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measured(few_tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a run of the embedded student on those tasks, so that rounds need not begin with one."""
     out = tmp_path_factory.mktemp("measured") / "student"
-    evaluate(EvalConfig(tasks=(str(few_tasks),), out=out, model="demo:student", weak_below=0.6))
+    decoding = Decoding(batch_size=40, max_new_tokens=160)  # as the rounds': by default it takes ten times as long
+    evaluate(EvalConfig(tasks=(str(few_tasks),), out=out, model="demo:student", decoding=decoding, weak_below=0.6))
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,28 @@ def test_what_the_deadline_has_cut_off_is_not_answered(tmp_path: Path) -> None:
     assert ask(Slow("x"), requests, GenerationSettings(), path) == 66  # the same call without a limit goes on
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"def f(n):\n{BODY}", 0),
+        (f"```python\ndef f(n):\n{BODY}", 0),
+        (f"```python\ndef f(n):\n{BODY}```\nIt takes one aw", 1),  # the program had come to its end
+        (f"```python\ndef f(n):\n{BODY}```\nOr:\n```python\ndef f(n", 0),
+    ],
+)
+def test_a_program_that_was_cut_off_is_none(tmp_path: Path, text: str, found: int) -> None:
+    class Cut(Scripted):
+        def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+            for said in super().generate(prompts, settings):
+                yield replace(said, stop_reason=StopReason.LENGTH)
+
+    for teacher, count in ((Cut(text), found), (Scripted(text), 1)):
+        path = tmp_path / type(teacher).__name__
+        ask(teacher, fault_requests(tasks(1)), GenerationSettings(), path)
+        assert [one.text for one in read_asked(path)] == [text]
+        assert write_asked(tasks(1), path, tmp_path / "out") == count
+
+
 def test_what_a_student_got_wrong_is_shown_with_what_went_wrong(tmp_path: Path) -> None:
     questions = list(ladder_train(seed=3, count=3, tiers=("easy",)))
     write_tasks(questions, tmp_path / "q.jsonl")
@@ -127,7 +150,9 @@ def test_what_a_student_got_wrong_is_shown_with_what_went_wrong(tmp_path: Path) 
     rows = [json.dumps({"task_id": questions[place].task_id, "completion": text}) for place, text in answers]
     (tmp_path / "s.jsonl").write_text("\n".join(rows))
     evaluate(EvalConfig(tasks=(str(tmp_path / "q.jsonl"),), samples=tmp_path / "s.jsonl", out=tmp_path / "tries"))
-    wrong, raising = mending_requests(load_run(tmp_path / "tries"))  # the first one's first try is right
+    second, wrong, raising = mending_requests(load_run(tmp_path / "tries"))
+    assert (second.task_id, second.about) == (questions[0].task_id, "failed")
+    assert "return None" in second.text  # its first try is right
     assert (wrong.task_id, wrong.about) == (questions[1].task_id, "failed")
     assert questions[1].prompt.strip() in wrong.text
     assert "\n````\n" in wrong.text  # the program cannot close its fence

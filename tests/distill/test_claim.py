@@ -17,7 +17,7 @@ from distill.claim import claimed
 from distill.command import distill
 from distill.config import load_file
 from distill.keep import Decision
-from distill.loop import CONFIG, Journal, LoopConfig, Machine, run_loop
+from distill.loop import CONFIG, Journal, LoopConfig, Machine, run_loop, status_of
 from distill.round import Round
 from harness import NoProgress, StoreMismatch, UsageError
 
@@ -203,3 +203,10 @@ def test_a_number_of_rounds_that_cannot_be_is_said(options: list[str], tmp_path:
     ran = CliRunner().invoke(distill, ["run", "--recipe", "sft", "--out", str(tmp_path / "out"), *options])
     assert isinstance(ran.exception, UsageError), ran.exception
     assert "rounds is 1 to 999" in str(ran.exception)
+
+
+def test_rounds_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / CONFIG).touch()
+    for number in (100, 99, 9):
+        (tmp_path / "rounds" / f"{number:02}").mkdir(parents=True)
+    assert [status.round for status in status_of(tmp_path)] == [9, 99, 100]

@@ -223,7 +223,7 @@ def created(wanted: RoundRuns, teacher: WritingTeacher, monkeypatch: pytest.Monk
     """Go through the three stages, and return what they count."""
     config = wanted.config.questions.created
     assert config is not None
-    monkeypatch.setattr("distill.created_stages.open_model", lambda name, options: teacher)
+    monkeypatch.setattr("distill.round_runs.open_model", lambda name, options: teacher)
     stages = CreatedStages(wanted, config)
     return {"created": stages.write(), "programs": stages.solve(), "agreement": stages.agree()}
 

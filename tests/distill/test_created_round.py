@@ -52,7 +52,7 @@ def test_a_round_on_questions_that_a_teacher_writes(
     few_tasks: Path, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher = WritingTeacher(ladder_script(6))
-    monkeypatch.setattr("distill.created_stages.open_model", lambda name, options: teacher)
+    monkeypatch.setattr("distill.round_runs.open_model", lambda name, options: teacher)
     folder = tmp_path / "rounds" / "01"
     machine = Machine(workers=2, progress=NoProgress, say=lambda text: None)
     decision = Round(config(few_tasks), folder, 1, "demo:student", machine).play(measured)
@@ -94,7 +94,7 @@ def test_a_teacher_that_writes_no_question_changes_nothing(
     few_tasks: Path, measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher = WritingTeacher([Told(text="I would ask for a sum."), Told(text=None)])
-    monkeypatch.setattr("distill.created_stages.open_model", lambda name, options: teacher)
+    monkeypatch.setattr("distill.round_runs.open_model", lambda name, options: teacher)
     folder = runs(tmp_path / "01", few_tasks, 4).folder
     for name in ("probes", "attempts", "levels"):
         Journal(folder).once(name, lambda: {"probes": 4})
@@ -123,7 +123,7 @@ def write_questions(config: LoopConfig, folder: Path, last: tuple[int, int] | No
     """Play the stages that make questions; killed at a teacher's text, or where a function is called."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("distill.asking.BATCH", 3)
-        patch.setattr("distill.created_stages.open_model", lambda name, options: Mortal(last))
+        patch.setattr("distill.round_runs.open_model", lambda name, options: Mortal(last))
         if where:
             patch.setattr(f"distill.created_stages.{where}", die)
         machine = Machine(progress=NoProgress, say=lambda text: None)

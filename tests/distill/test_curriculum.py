@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,11 +31,11 @@ CATEGORIES = ["b", "a"] * 6
 GRADED = Graded(difficulties=DIFFICULTIES, levels=LEVELS, categories=CATEGORIES)
 
 
-def stages_of(name: Strategy, **options: object) -> tuple[Stage, ...]:
-    return plan(Schedule(strategy=name, **options), GRADED, seed=5)  # type: ignore[arg-type]
+def stages_of(name: Strategy, **options: Any) -> tuple[Stage, ...]:
+    return plan(Schedule(strategy=name, **options), GRADED, seed=5)
 
 
-def examples_of(name: Strategy, **options: object) -> list[tuple[int, ...]]:
+def examples_of(name: Strategy, **options: Any) -> list[tuple[int, ...]]:
     return [stage.examples for stage in stages_of(name, **options)]
 
 
@@ -157,7 +159,7 @@ def test_levels_by_rank_are_of_like_size_even_where_difficulties_are_alike() -> 
         (lambda: draws(Stage(name="s", examples=(), share=1, shuffled=True), [], 2, 3, 0), "no examples"),
     ],
 )
-def test_what_makes_no_sense_is_said(call, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_makes_no_sense_is_said(call: Callable[[], object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         call()
 

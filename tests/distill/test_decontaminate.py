@@ -531,7 +531,7 @@ def test_a_lesson_that_leaks_is_left_out_of_a_round_or_ends_it(tasks: str, cells
     assert [one.task_id for one in found.clean] == ["B"]
     assert (found.leaking, found.not_comparable) == (1, 0)
     written = json.loads((tmp_path / DECONTAMINATION).read_bytes())
-    assert written["left_out"] == ["A[0]"]
+    assert written["left_out"] == ["answers/A[0]"]
     assert [(leak["task_id"], leak["kind"]) for leak in written["leaks"]] == [("Own/1", "behaviour")]
     with pytest.raises(LeakageError, match=r"A\[0\] gives a test away"):
         compared(fail=True)

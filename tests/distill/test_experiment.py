@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -213,7 +214,7 @@ ALL_KINDS = "random,hybrid:length,blocked:easy-first,interleaved:loss,ordered:at
 @pytest.mark.hf
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # a quarter of an hour: some machines are shared
-def test_an_experiment_from_end_to_end(tmp_path: Path, environment: None, require) -> None:  # type: ignore[no-untyped-def]
+def test_an_experiment_from_end_to_end(tmp_path: Path, environment: None) -> None:
     pytest.importorskip("torch")
     made = CliRunner().invoke(
         distill,
@@ -260,7 +261,7 @@ def test_a_killed_experiment_leaves_nothing_running_and_goes_on(tmp_path: Path, 
     assert not list(out.glob("seed-*/*/training"))
 
 
-def wait_for(condition) -> None:  # type: ignore[no-untyped-def]
+def wait_for(condition: Callable[[], bool]) -> None:
     until = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < until

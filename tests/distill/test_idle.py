@@ -15,6 +15,7 @@ from harness import UsageError
 
 PLAIN = {"student": "s", "teacher": {"model": "t"}, "training": {"steps": 1}}
 SAMPLED = {"model": "t", "n_samples": 2, "temperature": 0.5}
+REFINING = {"model": "t", "mends": True, "mending_lessons": "refine"}
 
 
 def config(**changes: object) -> LoopConfig:
@@ -42,6 +43,8 @@ IDLE = [
     ({"faults": {"sources": ["mutation"], "n_samples": 2}}, "faults.n_samples"),
     ({"faults": {"sources": ["mutation"], "temperature": 0.2}}, "faults.temperature"),
     ({"faults": {"sources": ["student"], "mutants": 9}}, "faults.mutants"),
+    ({"faults": {"sources": ["mutation"]}, "teacher": REFINING}, "faults.sources"),
+    ({"prompt_weight": 0.5, "teacher": REFINING}, "prompt_weight"),
 ]
 
 

@@ -262,7 +262,7 @@ def test_a_teacher_that_is_asked_for_faults(
     wanted = config(few_tasks, questions={"count": 8}, faults={"sources": ["teacher"]})
     questions = choose(wanted.questions, ["expert"], ["easy"], (), seed=1).tasks
     bodies = {task.task_id: "    return 'no'\n" for task in questions}
-    monkeypatch.setattr("distill.fault_stages.open_model", lambda name, options: Told(questions, bodies))
+    monkeypatch.setattr("distill.round_runs.open_model", lambda name, options: Told(questions, bodies))
     _, stages = played(wanted, tmp_path / "round", measured)
     lessons = list(read_lessons(tmp_path / "round" / "lessons.jsonl"))
     assert stages["asked"]["teacher_calls"] >= len(lessons) >= 1
@@ -279,7 +279,7 @@ def test_a_teacher_that_mends_what_the_student_got_wrong(
     wanted = config(few_tasks, teacher=teacher, questions={"count": 8}, faults={"sources": ["student"]})
     questions = choose(wanted.questions, ["expert"], ["easy"], (), seed=1).tasks
     told = Told(questions, {task.task_id: task.reference.removeprefix(task.prompt) for task in questions})
-    monkeypatch.setattr("distill.mending.open_model", lambda name, options: told)
+    monkeypatch.setattr("distill.round_runs.open_model", lambda name, options: told)
     _, stages = played(wanted, tmp_path / "round", measured)
     assert list(stages) == ["questions", "tries", "answers", "lessons", "train", "candidate"]
     failed = [one.task_id for one in load_run(tmp_path / "round" / "tries").verdicts() if not one.passed]

@@ -21,6 +21,7 @@ from distill.likeness import Kind, Leak
 from distill.loop import LoopConfig, Machine
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
 from distill.task_files import write_tasks
+from distill.texts import text_of_lesson
 from harness import EvalConfig, MeasurementInvalid, NoProgress, Unanswered, evaluate, ladder_train
 
 pytestmark = pytest.mark.hf
@@ -75,7 +76,7 @@ def finding(
 
 def names_in(folder: Path) -> list[str]:
     questions = [json.loads(line)["task_id"] for line in (folder / QUESTIONS).read_text().splitlines()]
-    return [f"{task_id}[0]" for task_id in questions]
+    return [f"answers/{task_id}[0]" for task_id in questions]
 
 
 def test_what_leaks_and_what_cannot_be_compared_are_counted_apart(
@@ -92,7 +93,7 @@ def test_what_leaks_and_what_cannot_be_compared_are_counted_apart(
         "left_out_as_too_long": 0,
         "left_out_as_another_prompt": 1,
     }
-    assert [f"{one.task_id}[{one.sample_index}]" for one in read_lessons(folder / LESSONS)] == [third]
+    assert [text_of_lesson(one).name for one in read_lessons(folder / LESSONS)] == [third]
     assert json.loads((folder / DECONTAMINATION).read_bytes())["leaks"][0]["evidence"] == "\ud800"
     with pytest.raises(LeakageError, match="gives a test away"):
         learnt(runs_of(folder, fail_on_leak=True), FaultStages(runs))

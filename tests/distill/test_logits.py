@@ -18,9 +18,8 @@ import msgspec
 
 from distill.logits import LogitObjective, LogitSettings, see_that_tokens_agree, softened_divergence, teacher_of
 from distill.loop import LoopConfig, Machine, run_loop
-from distill.pairs import PairSettings
-from distill.study import StudySettings, study
-from distill.training import Row, Supervised, TrainSettings
+from distill.study import study
+from distill.training import Row, Supervised
 from harness import NoProgress, UsageError, find_checkpoint, load_weights
 from tests.distill import made_lessons
 
@@ -101,14 +100,12 @@ def test_a_student_learns_a_teachers_probabilities(tmp_path: Path) -> None:
     lesson = made_lessons.lesson("def f(n):\n", "    return n + 1\n")
     folder = str(find_checkpoint("demo:student").folder)
     loaded = load_weights(folder, "demo:student", dtype="float32", device="cpu", trust=False)
-    settings = StudySettings(
-        training=TrainSettings(steps=3, batch_size=2, learning_rate=1e-3),
-        pairs=PairSettings(),
-        prompt_weight=0.0,
-        logits=LogitSettings(weight=1.0),
-        teacher="demo:student",
+    wanted = config(
+        teacher={"model": "demo:student"},
+        training={"steps": 3, "batch_size": 2, "learning_rate": 1e-3},
+        logits={"weight": 1.0},
     )
-    result = study(loaded.model, loaded.tokenizer, [lesson, lesson], settings, tmp_path)
+    result = study(loaded.model, loaded.tokenizer, [lesson, lesson], wanted, tmp_path)
     first, *_ = result.notes
     assert first.measures["loss/divergence"] == pytest.approx(0, abs=1e-5)  # it is its own teacher as yet
     assert first.measures["loss/supervised"] > 0

@@ -27,7 +27,7 @@ from distill.loop import CONFIG, Journal, LoopConfig, Machine, read_decision, ru
 from distill.questions import QuestionsConfig, choose
 from distill.round import flagged
 from distill.task_files import write_tasks
-from harness import MeasurementInvalid, NoProgress, UsageError, find_leaks, load_benchmark, load_run
+from harness import MeasurementInvalid, NoProgress, Report, UsageError, find_leaks, load_benchmark, load_run
 from tests.distill.killing import killed_loop
 from tests.distill.made_lessons import lesson
 
@@ -173,11 +173,11 @@ def test_killed_in_any_stage_it_goes_on_to_the_same_student(few_tasks: Path, tmp
 def test_what_the_machine_could_not_judge_decides_nothing(
     few_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Report:
+    class Unjudged:
         samples = 40
         outcomes: ClassVar[dict[str, int]] = {"passed": 39, "not_judged": 1}
 
-    monkeypatch.setattr("distill.round_runs.evaluate", lambda config, progress: [Report()])
+    monkeypatch.setattr("distill.round_runs.evaluate", lambda config, progress: [Unjudged()])
     with pytest.raises(MeasurementInvalid, match="1 of 40 samples"):
         run_loop(config(few_tasks), tmp_path, machine())
     assert status_of(tmp_path)[0].stages == ()
@@ -222,6 +222,7 @@ def test_a_stage_is_done_once_and_only_when_its_work_ended(tmp_path: Path) -> No
 
 
 def test_a_stage_is_weak_by_its_tune_half_alone() -> None:
+    from harness.records import Tokens
     from harness.scores import Estimate, HalfScore, TierScore
 
     rate = Estimate(value=0.5, low=0.4, high=0.6)
@@ -230,10 +231,22 @@ def test_a_stage_is_weak_by_its_tune_half_alone() -> None:
         sides = [HalfScore(tasks=1, pass_at_1=rate, weak=weak) for weak in (tune, not tune)]
         return TierScore(tier=name, tasks=2, pass_at_1=rate, weak=whole, tune=sides[0], held_back=sides[1])
 
-    class Report:
-        tiers = (tier("a", True, False), tier("b", False, True))
-
-    assert flagged(Report()) == (["b"], ["a"])  # type: ignore[arg-type]
+    report = Report(
+        benchmark="b",
+        protocol="p",
+        model="m",
+        tasks=4,
+        samples=0,
+        outcomes={},
+        pass_at_k={},
+        base_pass_at_k=None,
+        tiers=(tier("a", True, False), tier("b", False, True)),
+        tokens=Tokens(),
+        seconds=0.0,
+        sandbox="s",
+        fingerprint="f",
+    )
+    assert flagged(report) == (["b"], ["a"])
 
 
 @pytest.mark.slow

@@ -160,7 +160,7 @@ def test_a_teacher_that_mends_has_a_time_limit(
                 text = questions[prompt.task_id].reference[: None if place < 2 else 40]
                 yield Completion(text=text, stop_reason=StopReason.TIME if place >= 2 else StopReason.STOP)
 
-    monkeypatch.setattr("distill.mending.open_model", lambda name, options: Slow())
+    monkeypatch.setattr("distill.round_runs.open_model", lambda name, options: Slow())
     changes = ["teacher.model=demo:teacher", "teacher.time_limit_seconds=3600"]
     shutil.copytree(tried.folder, tmp_path / "round", ignore=shutil.ignore_patterns(ANSWERS))
     runs = replace(tried, config=with_changes(config(), changes), folder=tmp_path / "round")

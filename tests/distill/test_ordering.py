@@ -27,7 +27,7 @@ def row(*tokens: int, weights: tuple[float, ...] | None = None) -> Row:
     return Row(tokens=tokens, weights=weights)
 
 
-class Counting(torch.nn.Module):  # type: ignore[misc]
+class Counting(torch.nn.Module):  # type: ignore[misc]  # mypy runs without torch, too
     """A model of four tokens that gives `odds` to the next number (0 after 3), and 1 to the others."""
 
     def __init__(self, odds: float = math.e) -> None:

@@ -14,12 +14,13 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
 import msgspec
 
 from distill.fault_stages import FaultStages
+from distill.lesson_stage import DECONTAMINATION
 from distill.lessons import FaultSource, Lesson, write_lessons
-from distill.loop import LoopConfig, Machine
-from distill.pairs import PairSettings
-from distill.round import LESSONS, Round
+from distill.loop import Journal, LoopConfig, Machine
+from distill.round import CONTAMINATION, LESSONS, Round
+from distill.round import TRAINING as OPTIMIZERS
 from distill.round_runs import RoundRuns
-from distill.study import StudySettings, study
+from distill.study import study
 from distill.training import TrainSettings
 from harness import EvalConfig, NoProgress, StoreMismatch, digest_of, find_checkpoint, load_weights
 from tests.distill import made_lessons
@@ -57,8 +58,8 @@ def test_a_training_has_the_rounds_seed_unless_it_has_its_own(
 ) -> None:
     seen: list[TrainSettings] = []
 
-    def look(model: object, tokenizer: object, lessons: object, settings: StudySettings, folder: Path) -> None:
-        seen.append(settings.training)
+    def look(model: object, tokenizer: object, lessons: object, config: LoopConfig, folder: Path) -> None:
+        seen.append(config.training)
         raise ReachedError
 
     write_lessons([lesson(1, "    return 1\n")], tmp_path / LESSONS)
@@ -99,8 +100,38 @@ def test_answers_count_alike_where_no_lesson_has_a_wrong_one(tmp_path: Path) -> 
     losses = []
     for by_row in (False, True):
         loaded = load_weights(str(DEMO), "demo:student", dtype="float32", device="cpu", trust=False)
-        settings = StudySettings(
-            training=TrainSettings(steps=1, batch_size=2), pairs=PairSettings(by_row=by_row), prompt_weight=0.0
-        )
-        losses.append(study(loaded.model, loaded.tokenizer, lessons, settings, tmp_path / str(by_row)).losses[0])
+        wanted = config(training={"steps": 1, "batch_size": 2}, pairs={"by_row": by_row})
+        losses.append(study(loaded.model, loaded.tokenizer, lessons, wanted, tmp_path / str(by_row)).losses[0])
     assert losses[0] != pytest.approx(losses[1], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_killed_while_it_clears_up_behind_a_training_a_round_goes_on(
+    measured: Path, few_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = config(tasks=str(few_tasks), weak_below=0.6, teacher={"samples": "none.jsonl"})
+    journal = Journal(tmp_path)
+    for name in ("questions", "answers", "lessons"):
+        journal.once(name, lambda: {"questions": 1, "lessons": 1})
+    write_lessons([lesson(1, "    return 1\n")], tmp_path / LESSONS)
+    for name in (CONTAMINATION, DECONTAMINATION):
+        (tmp_path / name).write_text("{}")
+
+    def die_halfway(folder: Path, **_: object) -> None:
+        weights = list(folder.rglob("model.safetensors"))
+        assert weights
+        for path in weights:
+            path.unlink()
+        raise ReachedError
+
+    def look(asked: EvalConfig, progress: object) -> None:
+        raise ReachedError(asked.out.name)
+
+    monkeypatch.setattr("distill.round_runs.evaluate", look)
+    with monkeypatch.context() as dying:
+        dying.setattr("distill.round.rmtree", die_halfway)
+        with pytest.raises(ReachedError):
+            Round(wanted, tmp_path, 1, "demo:student", MACHINE).play(measured)
+    with pytest.raises(ReachedError, match="candidate"):
+        Round(wanted, tmp_path, 1, "demo:student", MACHINE).play(measured)
+    assert not (tmp_path / OPTIMIZERS).exists()

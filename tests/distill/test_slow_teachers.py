@@ -211,7 +211,7 @@ def test_a_teacher_that_is_asked_for_faults_has_the_same_limit(tmp_path: Path, m
         opened.append(time.monotonic())
         return Writes()
 
-    monkeypatch.setattr("distill.fault_stages.open_model", open_slowly)
+    monkeypatch.setattr("distill.round_runs.open_model", open_slowly)
     machine = Machine(progress=NoProgress, say=lambda text: None)
     runs = RoundRuns(config=wanted, folder=tmp_path, student="demo:student", seed=1, machine=machine)
     counts = FaultStages(runs).find(FaultSource.TEACHER)
