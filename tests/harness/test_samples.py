@@ -164,7 +164,7 @@ def test_a_line_of_100_megabytes_is_refused_unread(tmp_path: Path) -> None:
         assert peak < 60 * 2**20
 
 
-def test_a_packed_file_cannot_fill_the_memory(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_packed_file_cannot_fill_the_disk(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samples_module, "MAX_TOTAL_CHARACTERS", 1_000_000)
     path = write(*[{"task_id": "Demo/0", "solution": "x" * 100_000}] * 20, name="s.jsonl.gz")
     with pytest.raises(SamplesError, match="sample 11 brings the programs"):
@@ -231,3 +231,19 @@ def test_the_real_samples_are_read(data_dir: Path) -> None:
     found = read_samples(path, load_benchmark("humaneval"), partial=False)
     assert len(found.samples) == 3280
     assert {one.sample_index for one in found.samples} == set(range(20))
+
+
+def test_a_file_may_hold_more_samples_than_the_memory(write: Write) -> None:
+    lines = [{"task_id": f"Demo/{number % 3}", "solution": f"x = {number}" + "#" * 40_000} for number in range(900)]
+    path = write(*lines, name="s.jsonl.gz")
+    tracemalloc.start()
+    found = read(path)
+    ordered = found.samples.by_task(["Demo/2", "Demo/0"])
+    keys = [(one.task_id, one.sample_index, one.program[:8].strip("#")) for one in ordered]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert keys[:2] == [("Demo/2", 0, "x = 2"), ("Demo/2", 1, "x = 5")]
+    assert keys[300:302] == [("Demo/0", 0, "x = 0"), ("Demo/0", 1, "x = 3")]
+    assert len(keys) == 600
+    assert found.samples.counts() == dict.fromkeys(("Demo/0", "Demo/1", "Demo/2"), 300)
+    assert peak < 4 * 2**20
