@@ -31,8 +31,9 @@ class ModelOptions:
     """How a checkpoint is loaded and run (the backends hf and vllm), or which server runs the model (openai).
 
     `quantization` is 8bit or 4bit with hf, a name of vLLM's with vllm; `peft_model` is an adapter, a folder or an id.
-    Those of vllm alone are named and meant as its own: `tensor_parallel_size` GPUs share the model, `gpu_memory_utilization`
-    (0..1) of the memory is the engine's, `max_model_len` tokens are its context; None is what vLLM takes by itself.
+    Those of vllm alone are named and meant as its own: `tensor_parallel_size` GPUs share the model,
+    `gpu_memory_utilization` (0..1) of the memory is the engine's, `max_model_len` tokens are its context; None is what
+    vLLM takes by itself.
     `base_url` is like http://localhost:8000/v1 (None: what `OPENAI_BASE_URL` says); `request_seconds` is how long one
     answer may take before it is asked for again. Raises UsageError for a value that means nothing to the backend.
     """
@@ -74,8 +75,10 @@ class ModelOptions:
 
 def see_that_it_is_installed(options: ModelOptions) -> None:
     """Raise `MissingDependency` where the backend's own package is not installed, without importing it."""
-    if options.backend == VLLM and find_spec("vllm") is None:
-        raise MissingDependency(NO_VLLM)
+    if options.backend == VLLM:
+        found = find_spec("vllm")
+        if found is None or found.origin is None:  # a folder of that name is no package
+            raise MissingDependency(NO_VLLM)
 
 
 def address_of(base_url: str | None) -> str:

@@ -76,7 +76,7 @@ class VllmModel:
         Raises `MissingDependency` without vLLM, `UsageError` for a name or options that cannot work,
         `ModelUnavailable` when the checkpoint cannot be fetched, loaded or run.
         """
-        see_that_it_is_there()
+        see_that_it_is_there(options)
         checkpoint = find_checkpoint(name, options.revision)
         words = load_words(str(checkpoint.folder), name, trust=options.trust_remote_code)
         text = words.config.get_text_config()

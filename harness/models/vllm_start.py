@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import MissingDependency, ModelUnavailable, UsageError
-from harness.model_options import NO_VLLM, ModelOptions
+from harness.model_options import NO_VLLM, ModelOptions, see_that_it_is_installed
 from harness.models.checkpoint import first_line
 from harness.models.decoding import STEPS_BETWEEN_LOOKS
 from harness.models.loading import DTYPES
@@ -28,8 +28,9 @@ _GREETING = "greeting"
 _END_SECONDS = 15.0  # then its processes are killed
 
 
-def see_that_it_is_there() -> None:
+def see_that_it_is_there(options: ModelOptions) -> None:
     """Import vLLM, quietly. Raises `MissingDependency` with what to install."""
+    see_that_it_is_installed(options)
     # Read when vLLM is imported, and by its processes. It logs to standard output otherwise.
     os.environ["VLLM_LOGGING_STREAM"] = "ext://sys.stderr"
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO" if _LOG.isEnabledFor(logging.INFO) else "ERROR")

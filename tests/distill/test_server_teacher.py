@@ -133,6 +133,10 @@ def test_a_server_rates_tasks(few_tasks: Path, tmp_path: Path) -> None:
         ({"samples": "f.jsonl", "backend": "openai"}, "is for a model that is asked"),
         ({"model": "m", "base_url": "http://host/v1"}, "base_url means nothing to the backend hf"),
         ({"model": "m", "backend": "telepathy"}, "no backend 'telepathy'"),
+        ({"model": "student", "backend": "vllm"}, "is for a model that is asked"),
+        ({"model": "canonical", "dtype": "bfloat16"}, "is for a model that is asked"),
+        ({"model": "m", "tensor_parallel_size": 2}, "tensor_parallel_size means nothing to the backend hf"),
+        ({"model": "m", "backend": "vllm", "gpu_memory_utilization": 2}, "gpu_memory_utilization 2"),
         ({"model": "m", "backend": "openai", "base_url": "http://me:secret@host/v1"}, "OPENAI_API_KEY"),
     ],
 )

@@ -1,0 +1,120 @@
+"""What every backend has in common: opened once and closed, refused early, named in the recipes of teachers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import (
+    Completion,
+    EvalConfig,
+    GenerationSettings,
+    MissingDependency,
+    ModelOptions,
+    Prompt,
+    StopReason,
+    UsageError,
+    evaluate,
+    open_model,
+    see_that_it_is_installed,
+)
+from harness.model_options import BATCH_SIZES
+from harness.protocols import rules_for
+from harness.sampling import Decoding, resolved_by
+
+
+@dataclass
+class Engine:
+    """A model that holds more than memory, and counts how often it is opened and closed."""
+
+    name: str = "engine"
+    digest: str = "e" * 64
+    opened: int = 0
+    closed: int = 0
+    runtime: dict[str, str] = field(default_factory=lambda: {"dtype": "float32"})
+
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+        assert not self.closed
+        return (Completion(text="    return x\n", stop_reason=StopReason.STOP) for _ in prompts)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Return what is opened for the backend vllm."""
+    engine = Engine()
+
+    def start(name: str, options: ModelOptions) -> Engine:
+        engine.opened += 1
+        return engine
+
+    monkeypatch.setattr("harness.sources._start", start)
+    return engine
+
+
+def task_file(folder: Path, name: str) -> str:
+    row = {"task_id": f"{name}/0", "prompt": "def f(x):\n", "entry_point": "f", "canonical_solution": "    return x\n"}
+    path = folder / f"{name}.jsonl"
+    path.write_text(json.dumps(row | {"test": "def check(candidate):\n    assert candidate(1) == 1\n"}) + "\n")
+    return str(path)
+
+
+def asked(tmp_path: Path, **more: Any) -> EvalConfig:
+    tasks = (task_file(tmp_path, "a"), task_file(tmp_path, "b"))
+    given = {"tasks": tasks, "out": tmp_path / "run", "model": "m", "options": ModelOptions(backend="vllm"), **more}
+    return EvalConfig(**given)
+
+
+@pytest.mark.docker
+def test_a_model_is_opened_once_for_all_benchmarks_and_closed(engine: Engine, tmp_path: Path) -> None:
+    reports = evaluate(asked(tmp_path))
+    assert [report.outcomes["passed"] for report in reports] == [1, 1]
+    assert (engine.opened, engine.closed) == (1, 1)
+    run = json.loads(next((tmp_path / "run").rglob("run.json")).read_bytes())
+    assert (run["backend"], run["runtime"]) == ("vllm", {"dtype": "float32"})
+
+
+def test_a_model_is_closed_when_something_else_is_refused(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="protocol"):
+        evaluate(asked(tmp_path, decoding=Decoding(protocol="none of these")))
+    assert engine.opened == 0, "what is known before is said before"
+    with pytest.raises(UsageError):
+        evaluate(asked(tmp_path, weak_below=2.0))
+    assert (engine.opened, engine.closed) == (1, 1)
+
+
+def test_the_solutions_have_no_backend(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="canonical"):
+        evaluate(asked(tmp_path, model="canonical"))
+    assert engine.opened == 0
+
+
+def test_each_backend_has_its_own_number_at_once() -> None:
+    rules = rules_for("default", "humaneval")
+    for backend, size in BATCH_SIZES.items():
+        assert resolved_by(Decoding(), rules, backend).batch_size == size
+        assert resolved_by(Decoding(batch_size=3), rules, backend).batch_size == 3
+
+
+def test_without_vllm_its_backend_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vllm").mkdir()  # a folder of that name is no package
+    monkeypatch.syspath_prepend(tmp_path)
+    if find_spec("vllm.engine") is not None:
+        pytest.skip("vLLM is installed here")
+    options = ModelOptions(backend="vllm")
+    with pytest.raises(MissingDependency, match=r"code-harness\[vllm\]"):
+        open_model("demo:student", options)
+    with pytest.raises(MissingDependency, match=r"code-harness\[vllm\]"):
+        see_that_it_is_installed(options)
+    see_that_it_is_installed(ModelOptions())
