@@ -18,7 +18,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -101,9 +100,8 @@ def grade(job: Job, out: Path) -> int:
     try:
         grown, size = time.monotonic(), -1
         while process.poll() is None:
-            with suppress(OSError):
-                if (now := (out / "verdicts.jsonl").stat().st_size) != size:
-                    grown, size = time.monotonic(), now
+            if (now := _size(out / "verdicts.jsonl")) != size:
+                grown, size = time.monotonic(), now
             if time.monotonic() - grown > HANG_SECONDS:
                 raise Failed(f"no verdict for {HANG_SECONDS:.0f} s, see {log}")
             time.sleep(0.05)
@@ -160,14 +158,12 @@ def under_fire(job: Job, seconds: float) -> Found:
     if code := grade(job, quiet):
         raise Failed(f"the quiet run ended with {code}, see {quiet.with_suffix('.log')}")
     print(f"quiet run: {time.monotonic() - start:.0f} s, {_read(quiet / 'report.json')['outcomes']}", flush=True)
-    found, killer = Found(), Killer(job.engine, job.seed, job.pause)
+    found = Found()
+    rounds = job.folder.glob
+    killer = Killer(job.engine, job.seed, seconds, job.pause, lambda: _size(*rounds("round*/verdicts.jsonl")))
     killer.start()
-    end = time.monotonic() + seconds
-    over = threading.Timer(seconds, lambda: killer.stop() if killer.has_done_each() else None)
-    over.daemon = True
-    over.start()
     try:
-        while not found.rounds or time.monotonic() < end or not (killer.has_done_each() or killer.failure):
+        while not found.rounds or killer.is_alive():
             out = job.folder / f"round{found.rounds + 1}"
             starts = grade_to_the_end(job, out)
             found.rounds, found.starts = found.rounds + 1, found.starts + starts
@@ -177,13 +173,20 @@ def under_fire(job: Job, seconds: float) -> Found:
             kills = sum(killer.kills.values())
             print(f"{out.name}: {starts} starts, {kills} kills, {len(found.differences)} differences", flush=True)
     finally:
-        over.cancel()
         killer.stop()
     if killer.failure:
         raise Failed(killer.failure)
     found.kills = killer.kills
     found.left = _left(job.engine, killer.seen)
     return found
+
+
+def _size(*paths: Path) -> int:
+    total = 0
+    for path in paths:
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
 
 
 def _left(engine: Engine, guests: set[int]) -> list[str]:

@@ -85,6 +85,18 @@ class Engine:
             self._process.wait(END_SECONDS)
         self._process.kill()
         self._process.wait()
+        for pid in self.helpers():  # of containers that were being made when it was killed, it knows nothing
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def helpers(self) -> list[int]:
+        """Return the processes that have the engine's folder in their command line."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if str(self.folder).encode() in path.read_bytes():
+                    found.append(int(path.parent.name))
+        return found
 
 
 def cannot_start() -> str:

@@ -6,7 +6,9 @@ import os
 import random
 import signal
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 
 import docker
@@ -15,6 +17,7 @@ import requests.exceptions
 
 from benchmarks.engine import Engine
 
+MOST_IN_VAIN = 3
 LABEL = "harness.cell"
 # What a kill hits, and how often of all.
 KINDS = {"guest": 8, "container": 4, "container removed": 2, "engine": 1, "engine frozen": 1}
@@ -22,20 +25,25 @@ _API_ERRORS = (docker.errors.DockerException, requests.exceptions.RequestExcepti
 
 
 class Killer(threading.Thread):
-    """Kills at random from when it is started until it is told to stop; each kind once before any a second time."""
+    """Kills at random until `seconds` are over and it has killed in each way, each once before any a second time.
 
-    def __init__(self, engine: Engine, seed: int, pause: tuple[float, float]) -> None:
+    `pause` is the least and the most seconds between two kills. `progress` grows with the work that gets done: after
+    a few kills in vain it is waited for, or on a busy machine no cell would ever come up.
+    """
+
+    def __init__(
+        self, engine: Engine, seed: int, seconds: float, pause: tuple[float, float], progress: Callable[[], int]
+    ) -> None:
         super().__init__(name="killer", daemon=True)
         self.kills: Counter[str] = Counter()
         self.seen: set[int] = set()  # process ids of guests
         self.failure = ""
         self._engine = engine
         self._random = random.Random(seed)
+        self._end = time.monotonic() + seconds
         self._pause = pause
+        self._progress = progress
         self._over = threading.Event()
-
-    def has_done_each(self) -> bool:
-        return all(self.kills[kind] for kind in KINDS)
 
     def stop(self) -> None:
         self._over.set()
@@ -43,11 +51,19 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         first = self._random.sample(list(KINDS), len(KINDS))
-        while not self._over.wait(self._random.uniform(*self._pause)):
+        done, in_vain = 0, 0
+        while first or time.monotonic() < self._end:
+            if self._over.wait(self._random.uniform(*self._pause)):
+                return
+            if (now := self._progress()) != done:
+                done, in_vain = now, 0
+            if in_vain >= MOST_IN_VAIN:
+                continue
             kind = first[-1] if first else self._random.choices(list(KINDS), list(KINDS.values()))[0]
             with suppress(*_API_ERRORS):  # what was to be killed has ended by itself
                 if self._kill(kind):
                     self.kills[kind] += 1
+                    in_vain += 1
                     first = first[:-1]
             if self.failure:
                 return
@@ -61,7 +77,9 @@ class Killer(threading.Thread):
                 return False
             cell = self._random.choice(cells)
             guest = int(client.api.inspect_container(cell)["State"]["Pid"])
-            self.seen |= {guest} - {0}
+            if not guest:  # it has ended, and to kill 0 is to kill ourselves
+                return False
+            self.seen.add(guest)
             if kind == "container":
                 client.api.kill(cell)
             elif kind == "container removed":
