@@ -66,7 +66,7 @@ def with_faults(lessons: Iterable[Lesson], run: Run, source: FaultSource) -> lis
     def fault_for(lesson: Lesson) -> Fault | None:
         for sample in found.get(lesson.task_id, ()):
             completion = answer_in(sample.program, lesson.prompt)
-            if completion is None or repeats_head(completion, functions[lesson.task_id]):
+            if completion is None or repeats_head(lesson.prompt, completion, functions[lesson.task_id]):
                 continue
             if completion != lesson.completion and is_unicode(completion):
                 return Fault(

@@ -87,9 +87,10 @@ def answer_in(program: str, prompt: str) -> str | None:
     return program[len(prompt) :] if program.startswith(prompt) else None
 
 
-def repeats_head(answer: str, function: str) -> bool:
+def repeats_head(prompt: str, answer: str, function: str) -> bool:
     """Whether what follows a prompt defines the function once more that the prompt has begun."""
-    return re.search(rf"^(?:async[ \t]+)?def[ \t]+{re.escape(function)}\b", answer, re.MULTILINE) is not None
+    head = re.compile(rf"^(?:async[ \t]+)?def[ \t]+{re.escape(function)}\b", re.MULTILINE)
+    return head.search(prompt) is not None and head.search(answer) is not None
 
 
 def is_unicode(text: str) -> bool:

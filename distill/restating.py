@@ -64,7 +64,7 @@ def _answers(runs: RoundRuns) -> _Answers:
         functions = {task.task_id: task.entry_point for task in load_run(runs.folder / ANSWERS).tasks()}
         for one in lessons:
             function = functions[one.task_id]
-            if repeats_head(one.completion, function):
+            if repeats_head(one.prompt, one.completion, function):
                 body = body_in(one.completion, function, names_bound_by(one.prompt))
                 found.repeating.append((one, None if body is None else one.prompt + body))
             else:

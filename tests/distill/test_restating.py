@@ -134,4 +134,5 @@ def test_a_wrong_side_that_repeats_its_head_is_none(runs: RoundRuns) -> None:
     ],
 )
 def test_what_repeats_a_head(answer: str, repeats: bool) -> None:
-    assert repeats_head(answer, "f") is repeats
+    assert repeats_head(PROMPT, answer, "f") is repeats
+    assert not repeats_head('"""Write a function f."""\n', answer, "f")  # which it has not begun
