@@ -22,13 +22,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import MeasurementInvalid, UsageError
 from harness.records import Outcome, Sample, StopReason, Task, TextTests, Verdict, from_json, to_json
 from sandbox import open_sandbox
 
 FILE_NAME = "verdicts.sqlite3"
 _FORMAT = "1"
 _BUSY_SECONDS = 60.0
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _log = logging.getLogger(__name__)
 
@@ -159,13 +160,14 @@ class _Verdicts:
 
     @contextmanager
     def _said(self) -> Iterator[None]:
+        """Raise MeasurementInvalid where the machine has no room, UsageError for a file that is no such table."""
         try:
             yield
         except sqlite3.Error as error:
-            fix = "Delete it, or give another folder on a disk of this machine." if self._path else "Free some room."
-            raise UsageError(
-                f"the verdicts in {self._path or 'a temporary file'} cannot be used: {error}. {fix}"
-            ) from (error)
+            said = f"the verdicts in {self._path or 'a temporary file'} cannot be used: {error}."
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_ROOM or self._path is None:
+                raise MeasurementInvalid(f"{said} Free some room there and run the same command again.") from error
+            raise UsageError(f"{said} Delete it, or give another folder on a disk of this machine.") from error
 
 
 def _bytes(text: str) -> bytes:

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jobs import resize
 from made_verdicts import TASKS, sample, verdict
 
-from harness.errors import UsageError
+from harness.errors import MeasurementInvalid, UsageError
 from harness.known import FILE_NAME, KnownVerdicts
-from harness.records import Outcome, Sample, Verdict
+from harness.records import Evidence, Outcome, Sample, Verdict
 
 BASIS = ("benchmark", "digest of its data", "image", "limits")
 ONE = sample("x", 3)
@@ -114,6 +115,19 @@ def test_a_damaged_file_is_the_users_to_mend(tmp_path: Path) -> None:
     path.write_bytes(b"not a database" * 1000)
     with pytest.raises(UsageError, match=r"verdicts\.sqlite3.*Delete it"):
         remembered(tmp_path)
+
+
+def test_a_full_disk_is_the_machines_failure(small_disk: Path) -> None:
+    resize(small_disk, "256k")
+    small_disk.chmod(0o700)
+    with closing(KnownVerdicts(TASKS, BASIS, small_disk)) as known:
+        key = known.key(ONE)
+        assert key is not None
+        known.learn(key, FAILED)
+        large = replace(FAILED, evidence=Evidence(reason="x" * (1 << 20)))
+        with pytest.raises(MeasurementInvalid, match=r"verdicts\.sqlite3 cannot be used: .*Free some room there"):
+            known.learn(known.key(sample("y", 4)) or b"", large)
+    assert remembered(small_disk) == replace(FAILED, sample_index=0)
 
 
 @pytest.mark.parametrize("name", ["", FILE_NAME], ids=["folder", "file"])
