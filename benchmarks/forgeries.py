@@ -6,8 +6,8 @@ sum of two numbers, as answers to HumanEval/53. It prints a Markdown table of wh
 accept a forgery or misjudge a control.
 
 The peers run what they are given on this machine: they get a scratch folder, an empty environment and a time limit,
-and whatever may write where it should not runs in a process of theirs alone. EvalPlus may live in an environment of
-its own; it reads its tasks from the file that HUMANEVAL_OVERRIDE_PATH names (evalplus/data/humaneval.py).
+and what may harm whoever judges it, or programs judged beside it, is given to a process of theirs alone. EvalPlus may
+live in an environment of its own; it reads its tasks from the file that HUMANEVAL_OVERRIDE_PATH names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from harness.gate_output import markdown_text
 from sandbox import hostile_programs
 
 SUM_TASK = "HumanEval/53"  # add(x, y), the sum of two numbers: what the hostile suite is about
-PEER_SECONDS = 300
+PEER_SECONDS = 120
 # By the function alone these are right, or right about public tests: no judge that looks at values could refuse them.
 _HONEST = re.compile(r"return x \+ y\s*$", re.MULTILINE)
 _BY_HEART = "T71"
@@ -108,7 +108,7 @@ def own() -> list[Program]:
             task_id=SUM_TASK,
             completion=f"    raise NotImplementedError\n\n\n{program.source_on({})}",
             category=OWN,
-            is_alone="os.write" in program.source,
+            is_alone=True,  # some hold up whoever judges them
         )
         for program in hostile_programs()
         if program.item.startswith("T") and program.item != _BY_HEART and not _HONEST.search(program.source)
