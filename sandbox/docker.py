@@ -38,8 +38,7 @@ REPOSITORY = "harness-sandbox"
 LABEL = "harness.cell"  # the process that it belongs to
 HOST_LABEL = "harness.host"
 GUEST_MEMORY = 64 << 20
-# How long an engine may take to answer: at all, for an image, for a cell. One that hangs must not hang the harness.
-_ANSWER_SECONDS, _IMAGE_SECONDS, _CELL_SECONDS = 10, 60, 20
+_ANSWER_SECONDS, _IMAGE_SECONDS, _CELL_SECONDS = 10, 60, 20  # one that hangs must not hang us
 # Each cell's programs are a user of their own: the kernel counts processes per user, over all containers.
 _USERS = itertools.count(os.getpid())
 _USER_RANGE = 40_000
@@ -186,6 +185,7 @@ class Container:
         self._said: deque[bytes] = deque(maxlen=20)
         self._pending = bytearray()
         self._socket: socket.socket | None = None
+        self._to_remove = threading.Lock()
         self._id = f"harness-{secrets.token_hex(8)}"  # a name until there is more: it can be removed by either
         try:
             self._id = self._create(image, limits, runtime)
@@ -277,9 +277,12 @@ class Container:
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)  # wakes the reader, which closes it
-        # It may be removing itself already, or the engine is gone: then it ends with its standard input.
+        if not self._to_remove.acquire(blocking=False):
+            return
+        # It may be removing itself already, or the engine is gone or hangs: then it ends with its standard input.
         with contextlib.suppress(*_ERRORS):
-            self._api.remove_container(self._id, force=True)
+            place = f"{self._api.base_url}/v{self._api.api_version}/containers/{self._id}"
+            self._api.delete(place, params={"force": "1"}, timeout=_ANSWER_SECONDS)
 
     def processes(self) -> int:
         try:

@@ -9,10 +9,11 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from sandbox.cell import DEPTH, Cell, CellSession, Channel
-from sandbox.contract import CellLost, Limits, Program, SandboxClosed
+from sandbox.contract import CellLost, Limits, Program, SandboxClosed, SandboxError
 
 __all__ = ["Channel", "Pool"]
 _log = logging.getLogger(__name__)
@@ -26,19 +27,31 @@ class _Slot:
         self._lock = threading.Lock()
         self._cell: Cell | None = None
         self._closed = False
+        self._failure, self._failed_at = "", 0.0
 
     def cell(self) -> Cell:
+        asked = time.monotonic()
         with self._lock:
             if self._closed:
                 raise SandboxClosed("the sandbox is closed")
             if self._cell is None or self._cell.lost:
-                if self._cell is not None:
-                    _log.info("replacing a cell: %s", self._cell.lost)
-                    self._cell.abandon("replaced")
-                    self._cell = None
-                self._cell = Cell(self._open_channel())
-                self._cell.wait_until_ready()
+                if self._failed_at > asked:  # while this one waited for the other's attempt: one is enough
+                    raise SandboxError(self._failure)
+                try:
+                    self._replace()
+                except SandboxError as error:
+                    self._failure, self._failed_at = str(error), time.monotonic()
+                    raise
+            assert self._cell is not None
             return self._cell
+
+    def _replace(self) -> None:
+        if self._cell is not None:
+            _log.info("replacing a cell: %s", self._cell.lost)
+            self._cell.abandon("replaced")
+            self._cell = None
+        self._cell = Cell(self._open_channel())
+        self._cell.wait_until_ready()
 
     def processes(self) -> list[int]:
         """How many processes the cell has on the machine, where there is one."""

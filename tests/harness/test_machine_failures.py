@@ -45,6 +45,7 @@ from harness.evaluation import EvalConfig, evaluate
 from harness.records import Outcome, Verdict
 from harness.store import read_lines
 from sandbox import CellLost, Limits, Program, SandboxError, SandboxUnavailable, open_sandbox
+from sandbox.pool import Pool
 
 ROOT = Path(__file__).resolve().parents[2]
 TOTAL = 3 * TASKS
@@ -166,6 +167,32 @@ def test_a_guest_that_takes_nothing_is_given_up(kind: str, monkeypatch: pytest.M
         assert not is_running(guest)
     finally:
         pool.close()
+
+
+def test_two_programs_that_wait_for_one_cell_share_its_failure() -> None:
+    """An engine that takes its time to fail is not asked again by each of them."""
+    asked: list[threading.Thread] = []
+    failures: list[str] = []
+
+    def start() -> None:
+        with pytest.raises(SandboxError) as failure, pool.start(Program(source=""), Limits()):
+            pass
+        failures.append(str(failure.value))
+
+    def open_channel() -> Any:
+        if not asked:
+            asked.append(threading.Thread(target=start))
+            asked[0].start()
+            time.sleep(0.5)  # it has come to the lock by then
+            raise SandboxError("slow")
+        raise SandboxError("asked again")
+
+    pool = Pool("fake", "", open_channel, 1)
+    start()
+    asked[0].join()
+    assert failures == ["slow", "slow"]
+    with pytest.raises(SandboxError, match="asked again"), pool.start(Program(source=""), Limits()):
+        pass
 
 
 # Engines
