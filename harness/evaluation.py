@@ -16,7 +16,7 @@ from harness.benchmarks import load_benchmark
 from harness.cells import open_cells
 from harness.errors import UsageError
 from harness.judge import EvalPlusRule, Judge
-from harness.judging import Work, judge_all
+from harness.judging import Work, judge_all, slowest_first
 from harness.known import KnownVerdicts, own_file
 from harness.progress import NoProgress, Progress
 from harness.records import Benchmark, Report, RunConfig, Sample, Task, Verdict
@@ -234,7 +234,11 @@ class _Evaluation:
             samples = _all_samples(store, source, tally)
             if self._watch:
                 samples = self._watch.until_decided(samples)
-            judge_all((sample for sample in samples if not self._known.judged(sample)), work, self._known)
+            pending: Iterator[Sample] = (sample for sample in samples if not self._known.judged(sample))
+            if source.is_at_hand and self._watch is None:
+                seconds = {task_id: self._judge.seconds(task) for task_id, task in tasks.items()}
+                pending = slowest_first(pending, lambda sample: seconds[sample.task_id])
+            judge_all(pending, work, self._known)
             if self._watch is None:  # which asks about passing alone
                 _score_tokens(store, source, tally, progress)
         return self._finish()

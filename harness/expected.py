@@ -1,7 +1,8 @@
 """What the reference program returns for every input of a task: computed in the sandbox, kept as JSON by digest.
 
 Never a pickle, never computed in this process. The key covers the reference program, the inputs, the sandbox image
-and the format, so a changed one of them is computed afresh.
+and the format, so a changed one of them is computed afresh. Two forms: brief, with a digest in the place of each long
+value, for which most programs need not send it; and whole.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import marshal
+import math
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -22,7 +25,7 @@ from harness.rehearsal import encode_operation
 from harness.store import write_whole
 from sandbox import CodecError, Limits, Program, Sandbox, dumps, loads, replies
 
-_FORMAT = "3"
+_FORMAT = "4"
 _KEPT_IN_MEMORY = 8
 _log = logging.getLogger(__name__)
 _LIMITS = Limits(cpu_seconds=300.0, wall_seconds=900.0, memory_bytes=0, reply_bytes=256 << 20)
@@ -48,61 +51,72 @@ class ExpectedValues:
         self._sandbox = sandbox
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Expected] = OrderedDict()
-        self._busy: dict[str, threading.Lock] = {}
+        self._kept: OrderedDict[tuple[str, bool], Expected] = OrderedDict()
+        self._busy: dict[tuple[str, bool], threading.Lock] = {}
 
-    def of(self, task: Task) -> Expected:
+    def of(self, task: Task, whole: bool = False) -> Expected:
         """Return the expected values of a task. Raises MeasurementInvalid if the reference does not answer."""
+        name = (task.task_id, whole)
         with self._lock:
-            if task.task_id in self._kept:
-                self._kept.move_to_end(task.task_id)
-                return self._kept[task.task_id]
-            busy = self._busy.setdefault(task.task_id, threading.Lock())
+            if name in self._kept:
+                self._kept.move_to_end(name)
+                return self._kept[name]
+            busy = self._busy.setdefault(name, threading.Lock())
         with busy:
             with self._lock:
-                if task.task_id in self._kept:
-                    return self._kept[task.task_id]
-            expected = self._load_or_compute(task)
+                if name in self._kept:
+                    return self._kept[name]
+            expected = self._load_or_compute(task, whole)
             with self._lock:
-                self._kept[task.task_id] = expected
+                self._kept[name] = expected
                 while len(self._kept) > _KEPT_IN_MEMORY:
                     self._kept.popitem(last=False)
         return expected
 
-    def _load_or_compute(self, task: Task) -> Expected:
-        operations = call_operations(task, "call")
-        plan = dumps(operations).encode()
-        key = hashlib.sha256()
-        for part in (_FORMAT, self._sandbox.image_digest, task.reference):
-            key.update(part.encode() + b"\0")
-        key.update(plan)
-        path = cache_folder() / "expected" / f"{key.hexdigest()}.json"
-        found = _read(path, len(operations))
-        if found is None:
-            found = self._compute(task)
-            _write(path, found)
-        lines, seconds = found
-        return Expected(plan=plan, lines=tuple(line.encode() for line in lines), seconds=tuple(seconds))
+    def seconds(self, task: Task) -> float:
+        """Return the CPU time that a task's reference takes, if it is known from an earlier run, else 0."""
+        try:
+            with self._path(task, whole=False).open("rb") as file:
+                return math.fsum(json.loads(file.readline())["seconds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0.0
 
-    def _compute(self, task: Task) -> tuple[list[str], list[float]]:
+    def _path(self, task: Task, whole: bool) -> Path:
+        key = hashlib.sha256()
+        for part in (_FORMAT, str(whole), self._sandbox.image_digest, task.reference):
+            key.update(part.encode() + b"\0")
+        key.update(_inputs_text(task))
+        return cache_folder() / "expected" / f"{key.hexdigest()}.txt"
+
+    def _load_or_compute(self, task: Task, whole: bool) -> Expected:
+        path = self._path(task, whole)
+        found = _read(path)
+        if found is None:
+            found = self._compute(task, whole)
+            _write(path, found)
+        return found
+
+    def _compute(self, task: Task, whole: bool) -> Expected:
         """Run the reference on every input. Its own word on the time that each call takes is good enough."""
-        operations = call_operations(task, "timed")
+        plan = dumps(call_operations(task, "call" if whole else "brief")).encode()
+        operations = call_operations(task, "timed" if whole else "timed_brief")
         count = len(operations)
         operations.append(["spent", {"n": task.entry_point}, [], {}])
         program = Program(source=task.reference, plan=dumps(operations).encode(), operations=count + 1)
-        lines: list[str] = []
+        lines: list[bytes] = []
         with self._sandbox.start(program, _limits(self._memory_bytes)) as session:
             for index, line in enumerate(replies(session)):
                 kind = loads(line)[0]
                 if kind not in ("v", "h") and (index or kind != "ok"):
                     raise MeasurementInvalid(f"{task.task_id}: the reference program fails: {line[:300]!r}")
-                lines.append(line.decode())
+                lines.append(line)
             if len(lines) != count + 2:
                 raise MeasurementInvalid(
                     f"{task.task_id}: the reference program ended early: {session.end().detail}. "
                     "Expected values cannot be computed on this machine."
                 )
-        return lines[1:-1], [float(seconds) for seconds in loads(lines[-1])[1]]
+        seconds = tuple(float(one) for one in loads(lines[-1])[1])
+        return Expected(plan=plan, lines=tuple(lines[1:-1]), seconds=seconds)
 
 
 def _limits(memory_bytes: int) -> Limits:
@@ -129,21 +143,36 @@ def call_operations(task: Task, verb: str) -> list[list[Any]]:
         raise MeasurementInvalid(f"{task.task_id}: an input cannot be sent to the sandbox: {error}") from error
 
 
-def _read(path: Path, count: int) -> tuple[list[str], list[float]] | None:
+def _inputs_text(task: Task) -> bytes:
+    """Return bytes that only the same call on the same inputs has; they are hashed and never read back."""
+    tests = task.tests
+    if not isinstance(tests, CallTests):
+        raise TypeError(f"{task.task_id} is not judged by calls")
     try:
-        stored = json.loads(path.read_bytes())
-        lines, seconds = stored["lines"], stored["seconds"]
+        return marshal.dumps((tests.entry_point, tests.base_inputs, tests.plus_inputs), 2)
+    except ValueError:
+        return dumps(call_operations(task, "call")).encode()
+
+
+def _read(path: Path) -> Expected | None:
+    """Return what `_write` has kept, or None if it is not there or damaged."""
+    try:
+        head, _, body = path.read_bytes().partition(b"\n")
+        stored = json.loads(head)
+        plan, *lines = body.split(b"\n")
+        if stored["digest"] != hashlib.sha256(body).hexdigest() or len(lines) != len(stored["seconds"]):
+            return None
+        return Expected(plan=plan, lines=tuple(lines), seconds=tuple(map(float, stored["seconds"])))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    if len(lines) != count or len(seconds) != count or not all(type(line) is str for line in lines):
-        return None
-    return lines, seconds
 
 
-def _write(path: Path, found: tuple[list[str], list[float]]) -> None:
+def _write(path: Path, found: Expected) -> None:
     """Keep values for other runs. Where there is no room for them, or no right to write, they are computed again."""
+    body = b"\n".join((found.plan, *found.lines))
+    head = json.dumps({"digest": hashlib.sha256(body).hexdigest(), "seconds": found.seconds})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps({"lines": found[0], "seconds": found[1]}))
+        write_whole(path, head.encode() + b"\n" + body)
     except OSError as error:
         _log.warning("expected values cannot be kept in %s for other runs: %s", path.parent, error.strerror or error)

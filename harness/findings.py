@@ -17,6 +17,8 @@ from harness.remote import MAX_VALUE_TEXT, Conversation, ProgramEnded, Tampered,
 from harness.suite import Scores, Suite
 from sandbox import CodecError, Decoder, Session, loads
 
+_VALUE, _DIGEST = b'["v"', b'["h"'
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -81,8 +83,17 @@ def _loading_failure(reply: list[Any]) -> tuple[Outcome, Evidence] | None:
     return Outcome.TAMPERED, Evidence(reason="not a reply to loading")
 
 
-def compare_all(session: Session, tests: CallTests, expected: Expected) -> tuple[int, Outcome | None, Evidence]:
-    """Return how many inputs held before the first that did not, and what became of that one."""
+class ValueNeeded(Exception):
+    """A digest does not tell whether a value is right: it is another than the expected one's, or only one is long."""
+
+
+def compare_all(
+    session: Session, tests: CallTests, expected: Expected, whole: bool = True
+) -> tuple[int, Outcome | None, Evidence]:
+    """Return how many inputs held before the first that did not, and what became of that one.
+
+    Raises ValueNeeded where replies are brief (not `whole`) and only the value itself can tell.
+    """
     first = session.reply(0)
     if first is None:
         return 0, None, Evidence()
@@ -97,6 +108,8 @@ def compare_all(session: Session, tests: CallTests, expected: Expected) -> tuple
         operation = ["call", {"n": tests.entry_point}, list(inputs[index])]
         if line is None:
             return index, None, Evidence(call=call_text(operation, plain=True))
+        if not whole and line.startswith((_VALUE, _DIGEST)) and _DIGEST in (line[:4], right[:4]):
+            raise ValueNeeded
         outcome, evidence = _compare(line, right, tests, inputs[index])
         if outcome is not Outcome.PASSED:
             return index, outcome, replace(evidence, call=call_text(operation, plain=True))

@@ -7,6 +7,7 @@ ours runs; that verdict counts. Programs that are the same, of the same task, wa
 
 from __future__ import annotations
 
+import itertools
 import queue
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from harness.known import KnownVerdicts
 from harness.records import Outcome, Sample, Verdict
 
+_SORTED = 1024
 _AHEAD = 8  # samples in hand per program in flight, so that no cell waits for the reader
 
 
@@ -51,6 +53,15 @@ class _State:
     @property
     def in_hand(self) -> int:
         return self.flying + sum(map(len, self.waiting.values()))
+
+
+def slowest_first(samples: Iterator[Sample], seconds: Callable[[Sample], float]) -> Iterator[Sample]:
+    """Yield samples, of so many at a time those first that take longest: one that is begun last is waited for.
+
+    For samples that are at hand; those of a model would wait for each other.
+    """
+    while some := list(itertools.islice(samples, _SORTED)):
+        yield from sorted(some, key=lambda sample: -seconds(sample))
 
 
 def judge_all(samples: Iterator[Sample], work: Work, known: KnownVerdicts) -> None:

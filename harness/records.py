@@ -6,18 +6,16 @@ with the step that produces it. Every record is frozen, and `to_json` / `from_js
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
-
+from harness.lines import Record as Record
+from harness.lines import from_json as from_json
+from harness.lines import to_json as to_json
 from harness.scores import Estimate as Estimate
 from harness.scores import HalfScore, TierSource, WeakRule
 from harness.scores import TierScore as TierScore
-
-Record = TypeVar("Record")
 
 
 class Outcome(StrEnum):
@@ -287,13 +285,3 @@ class RunConfig:
     workers: int = 2
     cache: str = ""  # the folder of the verdicts of earlier runs that were taken over; empty without one
     not_promised: tuple[str, ...] = ()
-
-
-def to_json(record: object) -> str:
-    """Return the record as one line of ASCII JSON without a newline; lone surrogates in texts survive."""
-    return json.dumps(msgspec.to_builtins(record), separators=(",", ":"))
-
-
-def from_json(record_type: type[Record], line: bytes | str) -> Record:
-    """Read a record back. Raises ValueError (`msgspec.ValidationError` is one) when it does not fit."""
-    return msgspec.convert(json.loads(line), record_type)

@@ -47,6 +47,7 @@ class Source:
     stop: tuple[str, ...] = ()
     missing_tasks: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    is_at_hand: bool = False  # nobody has to write the samples
     runtime: dict[str, str] = field(default_factory=dict)  # e.g. dtype and device, on which samples depend
 
 
@@ -108,6 +109,7 @@ def _from_file(path: Path, benchmark: Benchmark, tasks: tuple[Task, ...], partia
         total=len(file.samples),
         samples=pending,
         missing_tasks=file.missing_tasks,
+        is_at_hand=True,
     )
 
 
@@ -229,6 +231,7 @@ def _from_model(
         samples=pending,
         token_scores=_token_scores(model, benchmark, tasks, resolved.batch_size),
         stop=stop,
+        is_at_hand=isinstance(model, ReferenceModel),
     )
 
 

@@ -115,10 +115,14 @@ class Suite:
 
 def _builtins() -> dict[str, Any]:
     """Return built-ins for test code: a `random` of its own with a fixed seed, and no printing."""
-    seeded = _seeded_random()
+    seeded: list[types.ModuleType] = []
 
     def importer(name: str, *arguments: Any, **keywords: Any) -> Any:
-        return seeded if name == "random" else __import__(name, *arguments, **keywords)
+        if name != "random":
+            return __import__(name, *arguments, **keywords)
+        if not seeded:  # few tests want it
+            seeded.append(_seeded_random())
+        return seeded[0]
 
     return {**vars(builtins), "__import__": importer, "print": lambda *arguments, **keywords: None}
 

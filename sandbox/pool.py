@@ -83,8 +83,9 @@ class Pool:
         self.image_digest = image_digest
         self.not_promised = not_promised
         self._slots = [_Slot(open_channel) for _ in range(workers)]
-        self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
-        for slot in self._slots * DEPTH:
+        # The last that was free is the first to be taken: programs one after another wait for one cell to be made.
+        self._free: queue.LifoQueue[_Slot] = queue.LifoQueue()
+        for slot in reversed(self._slots * DEPTH):
             self._free.put(slot)
 
     @property

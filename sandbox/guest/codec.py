@@ -16,6 +16,7 @@ import datetime
 import hashlib
 import json
 import marshal
+import re
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -35,6 +36,8 @@ _MAX_DIGITS = 4300  # Python's own default limit for int <-> str; larger ones tr
 SCALARS = frozenset({int, float, str, bool, type(None)})
 BUILTIN_TYPES: dict[str, type] = {kind.__name__: kind for kind in (bool, int, float, complex, str, bytes, bytearray)}
 BUILTIN_TYPES |= {kind.__name__: kind for kind in (list, tuple, set, frozenset, dict, range, object, type, type(None))}
+_NAN = re.compile(rb"g.{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)  # as marshal writes it
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 class CodecError(ValueError):
@@ -64,7 +67,7 @@ class Opaque:
 def dumps(structure: Any) -> str:
     """Return a structure as ASCII JSON on one line. Raises CodecError if it is too large."""
     try:
-        text = json.dumps(structure, separators=(",", ":"))
+        text = _JSON.encode(structure)
     except RecursionError:
         raise CodecError("value nested too deeply") from None
     if len(text) > MAX_TEXT:
@@ -239,18 +242,24 @@ def encode_text(value: Any, keep: Callable[[Any], int] | None = None) -> str:
         sys.set_int_max_str_digits(limit)
 
 
-def digest(value: Any) -> str:
+def digest(value: Any, exact: bool = False) -> str:
     """Return a SHA-256 that equal large values share, part by part, without building their text.
 
     Marshal serves as a canonical form that is only ever hashed and never read back; a value that it does not know is
-    hashed by its JSON text. Values that are equal but of other types (1 and 1.0) have other digests.
+    hashed by its JSON text. Values that are equal but of other types (1 and 1.0) have other digests. With `exact`,
+    raises CodecError for what may hold a NaN, which equals nothing, not even what has the same digest.
     """
     parts = value if type(value) in (list, tuple) else (value,)
     found = hashlib.sha256(f"{type(value).__name__} {len(parts)}".encode())
     for start in range(0, len(parts), 1000):
         some = list(parts[start : start + 1000])
         try:
-            found.update(marshal.dumps(some, 0))
+            text = marshal.dumps(some, 2)
+            may_be_nan = exact and _NAN.search(text) is not None
         except ValueError:
-            found.update(encode_text(some).encode())
+            text = encode_text(some).encode()
+            may_be_nan = exact and b"NaN" in text
+        if may_be_nan:
+            raise CodecError("a NaN, or what looks like one")
+        found.update(text)
     return found.hexdigest()

@@ -12,7 +12,7 @@ import logging
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -817,19 +817,69 @@ def test_expected_values_are_computed_once_and_read_by_the_next_judge(tmp_path: 
             assert judge.judge(CALLED, sample_of(CALLED, "x")).passed
     assert [program.source for program in answers.started].count(CALLED.reference) == 1
     (kept,) = (tmp_path / "cache" / "expected").iterdir()
-    assert set(json.loads(kept.read_text())) == {"lines", "seconds"}
+    head, plan, *lines = kept.read_text().split("\n")
+    assert set(json.loads(head)) == {"digest", "seconds"}
+    assert len(json.loads(plan)) == len(lines) == len(VALUES_TEXT)
+    assert lines == list(VALUES_TEXT)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"lines":[],"seconds":[]}', '{"lines":[1,2,3,4],"seconds":[1,1,1,1]}']
+    "damage",
+    [
+        lambda text: "",
+        lambda text: "{}",
+        lambda text: "[]\n",
+        lambda text: text[:-3],
+        lambda text: text.replace('["v",', '["v",1', 1),
+        lambda text: text.replace('"digest"', '"other"'),
+    ],
 )
-def test_a_broken_cache_is_computed_afresh(tmp_path: Path, text: str) -> None:
+def test_a_broken_cache_is_computed_afresh(tmp_path: Path, damage: Callable[[str], str]) -> None:
     answers = unless_reference(RIGHT)
     assert Judge(answers, LIMITS).judge(CALLED, sample_of(CALLED, "x")).passed
     (kept,) = (tmp_path / "cache" / "expected").iterdir()
-    kept.write_text(text)
+    whole = kept.read_text()
+    kept.write_text(damage(whole))
     assert Judge(answers, LIMITS).judge(CALLED, sample_of(CALLED, "x")).passed
-    assert json.loads(kept.read_text())["lines"] == list(VALUES_TEXT)
+    assert kept.read_text() == whole
+    assert [program.source for program in answers.started].count(CALLED.reference) == 2
+
+
+LONG = "def add(x, y):\n    return [x + y] * 100_000\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "outcome", "runs"),
+    [
+        (LONG, Outcome.PASSED, 1),
+        (LONG.replace("return", "return []; return"), Outcome.FAILED, 2),
+        (LONG.replace("x + y", "x + y + 1"), Outcome.FAILED, 2),
+        (LONG.replace("x + y", "x + y + 1e-9"), Outcome.PASSED, 2),
+        ("def add(x, y):\n    raise KeyError\n", Outcome.ERROR, 1),
+        ("def add(x, y):\n    return [float('nan')] * 100_000\n", Outcome.FAILED, 2),
+    ],
+)
+def test_long_values_are_sent_where_a_digest_does_not_tell(program: str, outcome: Outcome, runs: int) -> None:
+    task = replace(
+        CALLED, reference=LONG, tests=CallTests(entry_point="add", base_inputs=((0.5, 1),), plus_inputs=((1.0, 2),))
+    )
+    sandbox = InProcessSandbox()
+    verdict = judged(sandbox, task, program)
+    assert (verdict.outcome, len(sandbox.started) - 1) == (
+        outcome,
+        runs + (runs == 2),
+    )  # whole values are computed, too
+    if "+ 1" in program and outcome is Outcome.FAILED:
+        assert (verdict.tests_run, verdict.evidence.expected[:8]) == (1, "[1.5, 1.")
+        assert verdict.evidence.actual.startswith("[2.5, 2.")
+
+
+def test_a_long_value_that_equals_nothing_is_not_right_by_its_digest() -> None:
+    reference = "def add(x, y):\n    return [float('nan')] * 100_000\n"
+    task = replace(
+        CALLED, reference=reference, tests=CallTests(entry_point="add", base_inputs=((1, 1),), plus_inputs=())
+    )
+    assert judged(InProcessSandbox(), task, reference).outcome is Outcome.FAILED
 
 
 def test_another_reference_or_input_has_other_expected_values() -> None:

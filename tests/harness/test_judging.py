@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 from made_verdicts import TASKS, sample, verdict
 
-from harness.judging import Work, judge_all
+from harness.judging import Work, judge_all, slowest_first
 from harness.known import KnownVerdicts
 from harness.records import Outcome, Sample, StopReason, Verdict
 
@@ -193,3 +193,9 @@ def test_a_run_that_goes_on_learns_from_what_it_had_judged() -> None:
         (2, Outcome.PASSED, False),
     ]
     assert bench.calls == ["y"]
+
+
+def test_what_takes_longest_is_begun_first_and_the_rest_keeps_its_order() -> None:
+    samples = [sample(program, index) for index, program in enumerate("abcb")]
+    ordered = slowest_first(iter(samples), lambda one: {"b": 2.0, "c": 1.0}.get(one.program, 0.0))
+    assert [(one.program, one.sample_index) for one in ordered] == [("b", 1), ("b", 3), ("c", 2), ("a", 0)]
