@@ -37,7 +37,7 @@ def test_seeds_keep_the_promises(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_bytes_break_it(name: str) -> None:
-    @settings(max_examples=300, deadline=5000)
+    @settings(max_examples=150, deadline=5000)
     @given(changed(name) | st.binary(max_size=300))
     def attack(data: bytes) -> None:
         TARGETS[name](data)
