@@ -30,7 +30,7 @@ from harness.models.decoding import StopSearch, finish
 from harness.models.loading import load_words
 from harness.models.requests import Reader, Request, end_tokens, filler_of
 from harness.models.seam import Completion, GenerationSettings, Prompt, see_that_they_make_sense
-from harness.models.vllm_start import end, failures, see_that_it_is_there, start
+from harness.models.vllm_start import Started, end, failures, see_that_it_is_there, start
 from harness.records import StopReason
 
 _AHEAD = 4  # completions that may wait for their turn, per request that may be under way
@@ -57,17 +57,17 @@ class VllmModel:
     """
 
     def __init__(
-        self, *, name: str, digest: str, engine: Any, reader: Reader, ends: frozenset[int], runtime: dict[str, str]
+        self, *, name: str, digest: str, started: Started, reader: Reader, ends: frozenset[int], runtime: dict[str, str]
     ) -> None:
         self.name = name
         self.digest = digest
         self.runtime = runtime
-        self._engine = engine
+        self._engine = started.engine
         self._reader = reader
         self._ends = ends
         self._names = (str(number) for number in count())
         self._flights: dict[str, _Flight] = {}  # those that are not over, by name
-        self._end = weakref.finalize(self, end, engine.engine_core)
+        self._end = weakref.finalize(self, end, started.engine.engine_core, started.processes)
 
     @classmethod
     def load(cls, name: str, options: ModelOptions) -> VllmModel:
@@ -80,21 +80,21 @@ class VllmModel:
         checkpoint = find_checkpoint(name, options.revision)
         words = load_words(str(checkpoint.folder), name, trust=options.trust_remote_code)
         text = words.config.get_text_config()
-        engine = start(checkpoint.folder, name, options, getattr(text, "dtype", None))
+        started = start(checkpoint.folder, name, options, getattr(text, "dtype", None))
         ends = end_tokens(words.generation, text, words.tokenizer)
         pad = words.tokenizer.pad_token_id
         return cls(
             name=name,
             digest=digest_of(checkpoint.folder),
-            engine=engine,
+            started=started,
             reader=Reader(
                 name=name,
                 tokenizer=words.tokenizer,
-                context=engine.model_config.max_model_len,
+                context=started.engine.model_config.max_model_len,
                 filler=filler_of(words.tokenizer, pad if pad is not None else min(ends, default=0)),
             ),
             ends=ends,
-            runtime=_runtime(engine, options, checkpoint.folder),
+            runtime=_runtime(started.engine, options, checkpoint.folder),
         )
 
     def versions(self) -> dict[str, str]:

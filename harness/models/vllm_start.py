@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
+import multiprocessing
 import os
+import select
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -42,8 +46,16 @@ def see_that_it_is_there(options: ModelOptions) -> None:
         raise MissingDependency(f"{NO_VLLM} ({error})") from error
 
 
-def start(folder: Path, name: str, options: ModelOptions, own_dtype: Any) -> Any:
-    """Return a `vllm.LLMEngine` that runs the checkpoint in `folder`; `own_dtype` is that of its configuration.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A `vllm.LLMEngine`, and descriptors of its processes (pidfd)."""
+
+    engine: Any
+    processes: tuple[int, ...]
+
+
+def start(folder: Path, name: str, options: ModelOptions, own_dtype: Any) -> Started:
+    """Return an engine that runs the checkpoint in `folder`; `own_dtype` is that of its configuration.
 
     It is given tokens and gives tokens: text is read and written by us. Raises `UsageError` for options that vLLM
     refuses, `ModelUnavailable` where it cannot load the model, or where the model computes no numbers.
@@ -59,18 +71,39 @@ def start(folder: Path, name: str, options: ModelOptions, own_dtype: Any) -> Any
             raise ModelUnavailable(
                 f"vLLM could not start with {name}: {_said(error)}. What its processes wrote stands above"
             ) from error
+    processes: list[int] = []
     try:
-        engine.collective_rpc(EndsWithUs.end_with.__name__, args=(os.getpid(),))
+        for ids in engine.collective_rpc(EndsWithUs.end_with.__name__, args=(os.getpid(),)):
+            processes += _descriptors(ids)
         _see_that_it_computes(engine, name)
     except BaseException:
-        end(engine.engine_core)
+        end(engine.engine_core, processes)
         raise
-    return engine
+    return Started(engine=engine, processes=tuple(processes))
 
 
-def end(engine_core: Any) -> None:
-    """End an engine's processes (`engine.engine_core`), which frees its memory."""
+def end(engine_core: Any, processes: Sequence[int]) -> None:
+    """End an engine (`engine.engine_core`) and return when its processes have ended: their memory is free then."""
     engine_core.shutdown(timeout=_END_SECONDS)
+    for process in processes:
+        if not _has_ended(process):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            _has_ended(process)
+        os.close(process)
+    multiprocessing.active_children()  # which takes note of those that have ended; zombies would stay else
+
+
+def _has_ended(process: int) -> bool:
+    """Wait for the end of a process, and say whether it came in time."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(_END_SECONDS * 1000))
+
+
+def _descriptors(ids: Sequence[int]) -> Iterator[int]:
+    for one in ids:
+        with suppress(OSError):  # it has ended, or the kernel is older than these
+            yield os.pidfd_open(one)
 
 
 def failures() -> tuple[type[Exception], ...]:

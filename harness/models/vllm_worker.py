@@ -15,17 +15,19 @@ import threading
 class EndsWithUs:
     """A mix-in for vLLM's workers; `LLMEngine.collective_rpc` calls its methods by name."""
 
-    def end_with(self, harness: int) -> None:
+    def end_with(self, harness: int) -> list[int]:
         """End this process, and the engine that it belongs to, once the process of id `harness` has ended.
 
-        Nothing happens where the kernel cannot tell (Linux before 5.3).
+        Returns the ids of both. Nothing happens where the kernel cannot tell (Linux before 5.3).
         """
+        engine = 0 if os.getppid() == harness else os.getppid()
+        ids = [os.getpid(), engine] if engine else [os.getpid()]
         try:
             watched = os.pidfd_open(harness)
         except OSError:
-            return
-        engine = 0 if os.getppid() == harness else os.getppid()
+            return ids
         threading.Thread(target=_end_after, args=(watched, engine), name="ends with harness", daemon=True).start()
+        return ids
 
 
 def _end_after(watched: int, engine: int) -> None:

