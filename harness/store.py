@@ -15,15 +15,15 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, fields
-from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
 from harness.errors import MeasurementInvalid, StoreMismatch, UsageError
 from harness.records import Outcome, Report, RunConfig, Sample, Verdict, from_json, to_json
+from harness.spool import SortedLines
 from harness.tokens import TokenScore
 
 RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", "report.json"
@@ -204,24 +204,28 @@ class RunFolder:
 
     def drop_not_judged(self) -> int:
         """Forget the verdicts that were the machine's failure, so that they are tried again; returns how many."""
-        kept = [verdict for verdict in self.verdicts() if verdict.outcome is not Outcome.NOT_JUDGED]
-        dropped = sum(1 for _ in self.verdicts()) - len(kept)
+        dropped = sum(verdict.outcome is Outcome.NOT_JUDGED for verdict in self.verdicts())
         if dropped:
-            self._rewrite_verdicts(kept)
+            kept = (verdict for verdict in self.verdicts() if verdict.outcome is not Outcome.NOT_JUDGED)
+            self._rewrite_verdicts((to_json(verdict) + "\n").encode() for verdict in kept)
         return dropped
 
-    def _rewrite_verdicts(self, verdicts: list[Verdict]) -> None:
+    def _rewrite_verdicts(self, lines: Iterable[bytes]) -> None:
         self._verdicts.close()
         with _writing(self.path / VERDICTS):
-            write_whole(self.path / VERDICTS, "".join(to_json(verdict) + "\n" for verdict in verdicts))
+            write_whole(self.path / VERDICTS, lines)
             self._verdicts = self._append_to(VERDICTS)
 
     def sort_verdicts(self, order: dict[str, int]) -> None:
-        """Put the verdicts into the order of tasks and samples, where a resumed run has left them out of it."""
-        keys = [(order[verdict.task_id], verdict.sample_index) for verdict in self.verdicts()]
-        if any(earlier > later for earlier, later in pairwise(keys)):
-            verdicts = sorted(self.verdicts(), key=lambda verdict: (order[verdict.task_id], verdict.sample_index))
-            self._rewrite_verdicts(verdicts)
+        """Put the verdicts into the order of tasks and samples: they come as they are found."""
+
+        def key(line: bytes) -> tuple[int, int]:
+            verdict = from_json(Verdict, line)
+            return order[verdict.task_id], verdict.sample_index
+
+        with closing(SortedLines(self.path / VERDICTS, key)) as lines:
+            if not lines.were_sorted:
+                self._rewrite_verdicts(lines)
 
     def add_sample(self, sample: Sample) -> None:
         self._samples.add(sample)
@@ -264,11 +268,13 @@ def _short(value: object) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes | Iterable[bytes]) -> None:
     """Write a file in one step: it holds what was there or the new content (text as UTF-8), never a part."""
+    parts = [content.encode()] if isinstance(content, str) else [content] if isinstance(content, bytes) else content
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        with part.open("wb") as file:
+            file.writelines(parts)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)  # on a full disk, half a file would stand in the way of the next attempt
