@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 from pathlib import Path
 
 import msgspec
-import psutil
 import pytest
+
+if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure and no reason to skip
+    for package in ("torch", "transformers"):
+        pytest.importorskip(package)
 
 from distill.inputs import see_inputs
 from distill.lessons import read_lessons
@@ -43,11 +48,9 @@ def test_a_round_learns_from_a_teacher_in_vllm(tasks: Path, tmp_path: Path) -> N
     measured, folder = tmp_path / "student", tmp_path / "round"
     evaluate(EvalConfig(tasks=(str(tasks),), out=measured, model="demo:student", weak_below=0.9))
     see_inputs(wanted, "demo:student", tmp_path, begun=False)
-    before = set(psutil.Process().children(recursive=True))
+    before = multiprocessing.active_children()
     Round(wanted, folder, 1, "demo:student", Machine(progress=NoProgress, say=lambda text: None)).play(measured)
-    assert not [
-        one for one in psutil.Process().children(recursive=True) if one not in before and "vllm" in one.name().lower()
-    ]
+    assert multiprocessing.active_children() == before, "its engine has ended"
     stages = Journal(folder).done()
     assert stages["answers"].counts["teacher_calls"] == 6
     run = load_run(folder / "answers").config
