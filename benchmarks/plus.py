@@ -1,0 +1,68 @@
+"""Time the canonical solutions of HumanEval+ and MBPP+ beside what their programs need by themselves, and EvalPlus.
+
+`python -m benchmarks.plus` measures for each of the two, in turn: the CPU time of all calls in one warm process
+(`benchmarks.trusted`), our `harness eval --model canonical` with expected values in the cache, and with
+`--evalplus-python PYTHON` `evalplus.evaluate` on the same solutions, warm as well. The first run of each fills caches
+and is not shown. Memory is what all processes of a command have at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.grading import evalplus
+from benchmarks.measuring import harness, measure
+from harness.benchmarks import load_benchmark
+
+DATASETS = {"humaneval+": "humaneval", "mbpp+": "mbpp"}
+
+
+def write_solutions(tasks: str, target: Path) -> None:
+    """Write the benchmark's own solutions as a samples file."""
+    rows = ({"task_id": task.task_id, "solution": task.reference} for task in load_benchmark(tasks).tasks)
+    target.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def main() -> None:
+    """Run the rounds and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--tasks", default=",".join(DATASETS))
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--sandbox", default="docker")
+    parser.add_argument("--evalplus-python", type=Path, help="the python of an environment with evalplus")
+    options = parser.parse_args()
+    cores = min(options.workers, len(os.sched_getaffinity(0)))
+    print("| tasks | programs alone: CPU s | ours: wall s, CPU s, MiB | of the programs' CPU time / cores | EvalPlus |")
+    print("|---|---|---|---|---|")
+    for tasks in options.tasks.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            samples = Path(folder) / "solutions.jsonl"
+            write_solutions(tasks, samples)
+            ours = harness("eval", "--model", "canonical", "--tasks", tasks, "--no-resume", "--out", f"{folder}/run")
+            ours += ["--sandbox", options.sandbox, "--workers", str(options.workers)]
+            measure(ours)
+            theirs = "-"
+            if options.evalplus_python:
+                evalplus(options.evalplus_python, DATASETS[tasks], samples, str(options.workers))
+            for _ in range(options.rounds):
+                alone = measure([sys.executable, "-m", "benchmarks.trusted", tasks])
+                spent = float(alone.output.split()[0])
+                run = measure(ours, together=True)
+                if options.evalplus_python:
+                    peer = evalplus(options.evalplus_python, DATASETS[tasks], samples, str(options.workers))
+                    theirs = f"{peer}, together {peer.together_bytes >> 20}; {peer.wall_seconds / run.wall_seconds:.1f}"
+                share = run.wall_seconds / (spent / cores)
+                print(
+                    f"| {tasks} | {spent:.1f} | {run}, together {run.together_bytes >> 20} | {share:.2f} | {theirs} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
