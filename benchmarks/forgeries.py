@@ -89,7 +89,7 @@ class Judge:
 
 
 def ready_made(path: Path) -> list[Program]:
-    """Read forgeries and controls from a file; those that burn time are made to burn CPU time, on a busy machine too."""
+    """Read forgeries and controls from a file; what burns time is made to burn CPU time."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for row in rows:
         if row["category"] == TIME:
