@@ -62,7 +62,7 @@ class Status(StrEnum):
 class Limits:
     """What a program may use. CPU time is the primary limit; wall time is a wide backstop for sleepers.
 
-    Time in which a program waits for a processor does not count as wall time, up to ten times the limit.
+    Time in which a program waits for a processor does not count as wall time, up to thirty times the limit.
     `call_cpu_seconds` bounds each single call as well (None: only the whole program is bounded).
     `memory_bytes` bounds the program with all its children; it is fixed per cell, so a pool is made for one value.
     """

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from harness.commands import print_reports
 from harness.evaluation import EvalConfig, evaluate
 from harness.records import Outcome, Verdict
 from harness.store import read_lines
@@ -57,7 +58,7 @@ def config(folder: Path, out: str, *names: str, **changes: Any) -> EvalConfig:
         out=folder / out,
         sandbox="docker",
         cpu_seconds=0.6,
-        wall_seconds=0.5,
+        wall_seconds=0.8,
     )
     return replace(plain, **changes)
 
@@ -90,7 +91,7 @@ def engine(require: Any) -> None:
 @pytest.mark.docker
 def test_a_busy_machine_gives_the_same_verdicts(tmp_path: Path) -> None:
     found = {}
-    for name, processes in (("idle", 0), ("busy", 2 * len(os.sched_getaffinity(0)))):
+    for name, processes in (("idle", 0), ("busy", 3 * len(os.sched_getaffinity(0)))):
         with busy(processes):
             evaluate(config(tmp_path, name, *PROGRAMS))
         found[name] = [one.outcome for one in verdicts(tmp_path / name)]
@@ -101,7 +102,7 @@ def test_a_busy_machine_gives_the_same_verdicts(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.docker
-def test_an_earlier_run_has_found_the_verdicts_already(tmp_path: Path) -> None:
+def test_an_earlier_run_has_found_the_verdicts_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = ("right", "wrong", "asleep", "right", "right")
     (first,) = evaluate(config(tmp_path, "first", *names, cache=tmp_path / "cache"))
     (again,) = evaluate(config(tmp_path, "again", *names, cache=tmp_path / "cache"))
@@ -111,6 +112,10 @@ def test_an_earlier_run_has_found_the_verdicts_already(tmp_path: Path) -> None:
     assert again.pass_at_k == first.pass_at_k
     assert [one.reused for one in verdicts(tmp_path / "again")] == [True, True, False, True, True]
     assert json.loads((tmp_path / "again" / "run.json").read_text())["cache"] == str(tmp_path / "cache")
+    assert print_reports([replace(again, flaky=1), first], as_json=False) == 0
+    printed = capsys.readouterr().out
+    assert "flaky: 1 samples" in printed
+    assert "reused: 4 samples" in printed
     other = config(tmp_path, "other", *names, cache=tmp_path / "cache")
     write_task(tmp_path, expected=2)
     (changed,) = evaluate(other)
