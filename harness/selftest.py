@@ -59,7 +59,7 @@ def run_selftest(name: str, progress: Progress | None = None) -> SelfTest:
         progress.start("selftest", len(programs) + len(attacks), 0)
         lines: list[Line] = []
         # Attacks that are no programs change our own environment: they come one by one, and last.
-        for line in itertools.chain(_at_benches(benches, programs), (attack() for attack in attacks)):
+        for line in itertools.chain(at_benches(benches, programs), (attack() for attack in attacks)):
             lines.append(line)
             progress.step(None, 0)
         return SelfTest(
@@ -71,7 +71,7 @@ def run_selftest(name: str, progress: Progress | None = None) -> SelfTest:
         )
 
 
-def _at_benches(benches: Sequence[Bench], programs: Sequence[HostileProgram]) -> Iterator[Line]:
+def at_benches(benches: Sequence[Bench], programs: Sequence[HostileProgram]) -> Iterator[Line]:
     """Yield what becomes of each program at the next free bench, in the order of the programs."""
     free: queue.SimpleQueue[Bench] = queue.SimpleQueue()
     for bench in benches:

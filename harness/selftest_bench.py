@@ -123,7 +123,7 @@ class Bench:
                 problems.append(f"it took {found.seconds:.1f} s, {found.allowed_seconds:.1f} s are allowed")
             if taken > self.memory_bytes + 8 * len(program.source):
                 problems.append(f"judging it took {taken >> 20} MiB of memory")
-            problems += self._about_record(found.verdict)
+            problems += self.about_record(found.verdict)
             problems += found.beside
             problems += _unless_passed(judged(self.cell, NEXT, CHECKED.reference + PROBE), "after it")
             problems += self._left()
@@ -177,7 +177,7 @@ class Bench:
         )  # the judge adds to it for calls
         return _Found(verdict, seconds, backstop + self.grace_seconds * max(1.0, busy), problems)
 
-    def _about_record(self, verdict: Verdict) -> list[str]:
+    def about_record(self, verdict: Verdict) -> list[str]:
         """Return what is wrong with how a verdict would be kept and shown."""
         size, evidence = len(to_json(verdict)), verdict.evidence
         texts = (evidence.reason, evidence.call, evidence.expected, evidence.actual, evidence.output)

@@ -12,17 +12,20 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import FakeSandbox, FakeSession, Script, saying
 
+from harness.records import Evidence
 from harness.selfcheck import CHECKED
-from harness.selftest import SelfTest
-from harness.selftest_bench import Bench, Line, open_benches
+from harness.selftest import SelfTest, at_benches
+from harness.selftest_bench import Bench, Line, judged, open_benches
 from harness.selftest_command import print_selftest
 from harness.selftest_data import BAD_LINES, data_attacks
+from harness.selftest_shown import shown, templates
 from sandbox import HostileProgram, Limits, Program, SandboxError, Traces, hostile_program
 
 KINDS = [pytest.param("docker", marks=pytest.mark.docker), "local"]
@@ -75,6 +78,31 @@ def test_what_must_be_true_after_an_attack_is_looked_at() -> None:
     for was, now in (({"/a": "1"}, {"/a": "2"}), ({"/a": "1"}, {}), ({}, {"/a": "1"})):
         assert problems(guarded=then(was, now)) == "files of the host are not as they were: /a"
     assert "its record has" in problems(record_bytes=100)
+    assert "MiB of memory" in problems(memory_bytes=-(1 << 40))
+
+
+def test_a_record_that_steers_terminals_is_a_problem() -> None:
+    bench = Bench(cell=cells(), neighbour=cells(), traces=lambda: NOTHING, guarded=dict)
+    verdict = judged(cells(), CHECKED, "x")
+    assert bench.about_record(verdict) == []
+    assert bench.about_record(replace(verdict, evidence=Evidence(output="a\x1b[2J"))) == [
+        "its record holds what is no text, or what steers terminals"
+    ]
+
+
+def test_what_is_to_run_twice_at_once_is_looked_at_in_both_cells() -> None:
+    reaching = hostile_program("sockets of the engine and of a program beside it")
+    assert reaching.twice
+    alone, seeing = cells(saying('["v",[]]')), cells(saying('["v",["a socket"]]'))
+    assert problems(reaching, cell=alone, neighbour=cells(saying('["v",[]]'))) == ""
+    assert problems(reaching, cell=alone, neighbour=seeing) == "it reached ['a socket']"
+    assert problems(replace(reaching, twice=False), cell=alone, neighbour=seeing) == ""
+
+
+def test_every_program_is_judged_once_and_in_order_at_whichever_bench_is_free() -> None:
+    benches = [Bench(cell=cells(), neighbour=cells(), traces=lambda: NOTHING, guarded=dict) for _ in range(3)]
+    programs = [replace(CHEAT_BY_CHECK, name=str(number)) for number in range(12)]
+    assert [line.tries for line in at_benches(benches, programs)] == [program.name for program in programs]
 
 
 def test_an_attack_that_takes_too_long_is_a_problem() -> None:
@@ -144,7 +172,7 @@ def test_attacks_are_held_off_by_real_cells(bench: Bench, tmp_path: Path) -> Non
     assert [line for line in map(bench.attack, map(hostile_program, names)) if not line.held] == []
     lines = [attack() for attack in data_attacks(bench.cell, tmp_path)]
     assert [line for line in lines if not line.held] == []
-    assert {line.item for line in lines} == {"R24", *(f"G{number}" for number in range(72, 79))}
+    assert {line.item for line in lines} == {"R24", "T54", *(f"G{number}" for number in range(72, 79))}
 
 
 @pytest.mark.slow
@@ -157,6 +185,14 @@ def test_traces_of_a_running_program_are_seen(bench: Bench) -> None:
         assert bench.traces().processes == 2
         session.end()
     assert bench.attack(CHEAT_BY_CHECK).problems == ()
+
+
+def test_markup_formulas_and_templates_that_come_through_are_problems() -> None:
+    assert shown(lambda: {"a.html": "<p>", "b.md": "x", "c.csv": "name,-0.5\n"}) == []
+    for name, text in {"a.html": "<script>pwn(1)", "b.md": "[x](javascript:y)", "c.csv": "a,=cmd()\n"}.items():
+        assert len(shown(partial(dict, {name: text}))) == 1
+    assert templates(lambda: {"a.html": "{{7919*7907}}"}) == []
+    assert templates(lambda: {"a.html": str(7919 * 7907)}) == ["a.html: a template was filled in"]
 
 
 def test_a_line_that_is_read_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
