@@ -48,7 +48,7 @@ class SelfTest:
 def run_selftest(name: str, progress: Progress | None = None) -> SelfTest:
     """Run the hostile suite in the named sandbox and return what became of every attack.
 
-    Takes about a minute. Raises SandboxError when the machine can run nothing.
+    Takes a minute or two. Raises SandboxError when the machine can run nothing.
     """
     progress = progress or NoProgress()
     start = time.monotonic()

@@ -24,7 +24,7 @@ EXIT_INVALID = 3
 def selftest_command(sandbox: str, as_json: bool) -> None:
     """Attack this machine's sandbox and judge with the hostile suite; exit 3 if something gets through.
 
-    Takes about two minutes. What the local sandbox does not promise is listed, and decides nothing.
+    Takes a minute or two. What the local sandbox does not promise is listed, and decides nothing.
     """
     from harness.progress import progress_for
     from harness.selftest import run_selftest
