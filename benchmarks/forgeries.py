@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -221,8 +222,7 @@ def ours(programs: Sequence[Program], sandbox: str) -> Accepted:
         command = [sys.executable, "-m", "harness.cli", "eval", "--samples", str(samples), "--tasks", "humaneval"]
         command += ["--partial", "--sandbox", sandbox, "--out", str(run)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        rows = sorted(_rows(run / "verdicts.jsonl"), key=lambda row: row["sample_index"])
-        return _in_order(programs, _passed(rows))
+        return _in_order(programs, _passed(sorted(_rows(run / "verdicts.jsonl"), key=itemgetter("sample_index"))))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -246,22 +246,22 @@ def by_groups(judge: Callable[[list[Program], Path], Accepted], programs: Sequen
 
 
 def table(programs: Sequence[Program], judges: Sequence[Judge]) -> str:
-    """Return the Markdown table: a row per program, and totals per kind of program."""
+    """Return the Markdown table: a row per program that somebody accepts or has no verdict on, and totals per kind."""
     titles = [title for judge in judges for title in judge.titles]
     lines = [_row("program", "what it does", *titles), "|---" * (2 + len(titles)) + "|"]
     for category, heading in HEADINGS.items():
         some = [program for program in programs if program.category == category]
         marks = [[mark for judge in judges for mark in judge.marks(program)] for program in some]
         for program, row in zip(some, marks, strict=True):
-            lines.append(_row(program.name, program.tries, *(WORDS[mark] for mark in row)))
+            if set(row) != {False}:
+                lines.append(_row(program.name, program.tries, *(WORDS[mark] for mark in row)))
         totals = [sum(mark is True for mark in column) for column in zip(*marks, strict=True)]
         lines.append(_row(f"**accepted of {len(some)}**", heading, *(f"**{total}**" for total in totals)))
     return "\n".join(lines)
 
 
 def _row(name: str, tries: str, *cells: str) -> str:
-    texts = [f"`{name}`" if "_" in name else name, markdown_text(tries)]
-    return f"| {' | '.join([*texts, *cells])} |"
+    return f"| {' | '.join([f'`{name}`' if '_' in name else name, markdown_text(tries), *cells])} |"
 
 
 def misjudged(programs: Sequence[Program], judge: Judge) -> list[str]:

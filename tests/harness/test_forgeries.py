@@ -77,5 +77,10 @@ def test_the_table_counts_what_is_accepted() -> None:
     assert lines[3].endswith("| no verdict | no verdict | - |")
     assert "| **1** | **0** | **0** |" in lines[4]
     assert "| **1** | **1** | **2** |" in lines[-1]
+    assert [line.split(" |")[0] for line in lines[2:]] == [
+        "| `equal_to_all`", "| leaves", "| **accepted of 2**", "| **accepted of 0**", "| **accepted of 0**",
+        "| `control_right`", "| `control_wrong`", "| **accepted of 2**",
+    ]  # fmt: skip
+    assert "control_wrong" not in table(ALL, [peer])
     assert misjudged(ALL, us) == ["does control_wrong"]
     assert misjudged(ALL, peer) == ["does equal_to_all", "does leaves"]
