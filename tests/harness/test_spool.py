@@ -45,7 +45,7 @@ def test_sorting_holds_few_lines_in_memory(tmp_path: Path) -> None:
     order = list(range(4_000))
     random.Random(1).shuffle(order)
     with path.open("w") as file:
-        file.writelines(f"{number % 7} {number} {"x" * 2000}\n" for number in order)
+        file.writelines(f"{number % 7} {number} {'x' * 2000}\n" for number in order)
     tracemalloc.start()
     with closing(SortedLines(path, key)) as lines:
         keys = [key(line)[0] for line in lines]
