@@ -185,8 +185,8 @@ class Container:
         self._said: deque[bytes] = deque(maxlen=20)
         self._pending = bytearray()
         self._socket: socket.socket | None = None
-        self._to_remove = threading.Lock()
-        self._id = f"harness-{secrets.token_hex(8)}"  # a name until there is more: it can be removed by either
+        self._removing = threading.Lock()
+        self._name = f"harness-{secrets.token_hex(8)}"  # known before it is made, so that it can be removed then, too
         try:
             self._id = self._create(image, limits, runtime)
             stream = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
@@ -231,7 +231,7 @@ class Container:
         created = self._api.create_container(
             image,
             [*build.COMMAND, config],
-            name=self._id,
+            name=self._name,
             user="0:0",
             hostname="cell",
             working_dir="/",
@@ -277,12 +277,12 @@ class Container:
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)  # wakes the reader, which closes it
-        if not self._to_remove.acquire(blocking=False):
-            return
         # It may be removing itself already, or the engine is gone or hangs: then it ends with its standard input.
-        with contextlib.suppress(*_ERRORS):
-            place = f"{self._api.base_url}/v{self._api.api_version}/containers/{self._id}"
-            self._api.delete(place, params={"force": "1"}, timeout=_ANSWER_SECONDS)
+        with self._removing, contextlib.suppress(*_ERRORS):
+            name, self._name = self._name, ""
+            if name:
+                place = f"{self._api.base_url}/v{self._api.api_version}/containers/{name}"
+                self._api.delete(place, params={"force": "1"}, timeout=_ANSWER_SECONDS)
 
     def processes(self) -> int:
         try:

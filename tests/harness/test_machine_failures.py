@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,6 @@ import docker
 import pytest
 from jobs import (
     BODIES,
-    TASKS,
     Job,
     assert_no_cell_is_left,
     cells_of,
@@ -48,9 +48,9 @@ from sandbox import CellLost, Limits, Program, SandboxError, SandboxUnavailable,
 from sandbox.pool import Pool
 
 ROOT = Path(__file__).resolve().parents[2]
-TOTAL = 3 * TASKS
+TASKS = 12
+TOTAL = len(BODIES) * TASKS
 ENDLESS = "    while True: pass\n"
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
 @pytest.fixture(scope="module", params=[pytest.param("docker", marks=pytest.mark.docker), "local"])
@@ -65,7 +65,7 @@ def kind(request: pytest.FixtureRequest, require: Any) -> str:
 @pytest.fixture(scope="module")
 def undisturbed(kind: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Verdicts and report of the job that nobody disturbed."""
-    job = write_job(tmp_path_factory.mktemp("undisturbed"), kind=kind)
+    job = write_job(tmp_path_factory.mktemp("undisturbed"), TASKS, kind)
     finished(job)
     return timeless(job)
 
@@ -113,11 +113,11 @@ def kill(pid: int) -> None:
 
 @pytest.mark.slow
 def test_guests_that_are_killed_cost_nothing_but_time(kind: str, tmp_path: Path, undisturbed: Any) -> None:
-    job = write_job(tmp_path, kind=kind)
+    job = write_job(tmp_path, TASKS, kind)
     kills = 0
     with started(job) as process:
         while process.poll() is None:
-            if lines_of(job.out / "verdicts.jsonl") > 10 * kills and (guests := guests_of(process.pid, kind)):
+            if lines_of(job.out / "verdicts.jsonl") > 7 * kills and (guests := guests_of(process.pid, kind)):
                 kill(guests[kills % len(guests)])
                 kills += 1
             time.sleep(0.01)
@@ -129,7 +129,7 @@ def test_guests_that_are_killed_cost_nothing_but_time(kind: str, tmp_path: Path,
 
 @pytest.mark.slow
 def test_a_program_whose_guest_is_killed_every_time_is_not_judged_and_judged_later(kind: str, tmp_path: Path) -> None:
-    bodies = {"passed": "    return x\n", "long": "    import time; time.sleep(2); return x\n"}
+    bodies = {"passed": "    return x\n", "long": "    import time; time.sleep(1); return x\n"}
     job = write_job(tmp_path, 1, kind, bodies)
     seen: dict[tuple[int, int], float] = {}
     with started(job) as process:
@@ -240,7 +240,7 @@ def test_an_engine_that_hangs_in_the_middle_ends_the_run_which_goes_on_later(
     monkeypatch.setenv("DOCKER_HOST", own_engine.address)
     for name in ("sandbox.cell.GRACE_SECONDS", "sandbox.docker._CELL_SECONDS", "harness.judge.PATIENCE_SECONDS"):
         monkeypatch.setattr(name, 1)
-    write_job(tmp_path)
+    write_job(tmp_path, TASKS)
     parts: dict[str, Any] = {"tasks": (str(tmp_path / "slow.jsonl"),), "samples": tmp_path / "samples.jsonl"}
     config = EvalConfig(**parts, out=tmp_path / "run", sandbox="docker", workers=1, wall_seconds=0.5)
     verdicts = tmp_path / "run" / "verdicts.jsonl"
@@ -265,14 +265,12 @@ def test_an_engine_that_hangs_in_the_middle_ends_the_run_which_goes_on_later(
 @pytest.mark.soak
 @pytest.mark.docker
 @pytest.mark.timeout(600)
-def test_an_engine_that_hangs_in_the_middle_is_given_up_within_three_minutes(
-    own_engine: Engine, tmp_path: Path
-) -> None:
-    job = write_job(tmp_path)
+def test_an_engine_that_hangs_in_the_middle_is_given_up(own_engine: Engine, tmp_path: Path) -> None:
+    job = write_job(tmp_path, TASKS)
     with started(job, env=own_engine.environment) as process:
         wait_until(lambda: lines_of(job.out / "verdicts.jsonl") >= 5, "five verdicts", 60)
         own_engine.freeze()
-        _, said = process.communicate(timeout=180)
+        _, said = process.communicate(timeout=300)
     assert process.returncode == 3, said
     assert "Traceback" not in said
     own_engine.thaw()
@@ -317,19 +315,21 @@ def test_a_little_chaos_changes_nothing(own_engine: Engine, data_dir: Path, tmp_
 
 
 def test_chaos_sees_a_verdict_that_changed(tmp_path: Path) -> None:
-    verdict = {"task_id": "HumanEval/0", "sample_index": 0, "outcome": "passed", "cpu_seconds": 1.0}
+    late = {"task_id": "HumanEval/1", "sample_index": 0, "outcome": "timeout"}
+    verdict = {"task_id": "HumanEval/0", "sample_index": 0}
     for name, outcome in (("quiet", "passed"), ("round1", "failed")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "report.json").write_text(json.dumps({"outcomes": {outcome: 1}, "seconds": len(name)}))
         changed = {"outcome": outcome, "cpu_seconds": len(name)}
-        (tmp_path / name / "verdicts.jsonl").write_text(json.dumps(verdict | changed) + "\n")
+        lines = [verdict | changed, late | {"evidence": {"reason": name}}]
+        (tmp_path / name / "verdicts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert chaos.differences(tmp_path / "quiet", tmp_path / "quiet") == []
     assert chaos.differences(tmp_path / "quiet", tmp_path / "round1") == [
         "round1: report outcomes: {'passed': 1} became {'failed': 1}",
         "round1: HumanEval/0[0] outcome: passed became failed",
     ]
     (tmp_path / "round1" / "verdicts.jsonl").write_text("")
-    assert "round1: 0 verdicts, not 1" in chaos.differences(tmp_path / "quiet", tmp_path / "round1")
+    assert "round1: 0 verdicts, not 2" in chaos.differences(tmp_path / "quiet", tmp_path / "round1")
 
 
 # Disks
@@ -339,15 +339,13 @@ def test_chaos_sees_a_verdict_that_changed(tmp_path: Path) -> None:
 def test_a_run_whose_disk_is_full_says_so_keeps_what_it_has_and_goes_on(
     kind: str, small_disk: Path, tmp_path: Path, undisturbed: Any
 ) -> None:
-    job = write_job(tmp_path, kind=kind)
+    job = write_job(tmp_path, TASKS, kind)
     assert job.out == small_disk
-    for _ in range(2):  # and again, where nothing has changed
-        said = finished(job, code=3)
-        assert "cannot write" in said
-        assert "No space left on device" in said.splitlines()[-1]
-        assert "free some room there and run the same command again" in said.splitlines()[-1]
-        assert all(json.loads(line) for line in (job.out / "verdicts.jsonl").read_text().splitlines())
-        assert not (job.out / "report.json").exists()
+    said = finished(job, code=3)
+    assert "cannot write" in said.splitlines()[-1]
+    assert "No space left on device" in said.splitlines()[-1]
+    assert "free some room there and run the same command again" in said.splitlines()[-1]
+    assert not (job.out / "report.json").exists()
     kept = list(read_lines(job.out / "verdicts.jsonl", Verdict))
     assert 0 < len(kept) < TOTAL
     assert all(verdict.outcome is not Outcome.NOT_JUDGED for verdict in kept)
@@ -395,7 +393,7 @@ run()
 
 @pytest.mark.slow
 def test_a_clock_that_is_set_changes_no_verdict(kind: str, tmp_path: Path, undisturbed: Any) -> None:
-    job = write_job(tmp_path, kind=kind)
+    job = write_job(tmp_path, TASKS, kind)
     command = job.command()
     place = command.index("harness.cli")
     stepping = [sys.executable, "-c", STEPPING, *command[place + 1 :]]
@@ -429,14 +427,14 @@ def test_nothing_that_is_measured_or_limited_reads_a_clock_that_can_be_set() -> 
 
 def endless_job(folder: Path, kind: str) -> Job:
     """Return the job with a program in an endless loop before all others."""
-    job = write_job(folder, kind=kind)
+    job = write_job(folder, TASKS, kind)
     path = folder / "samples.jsonl"
     path.write_text(json.dumps({"task_id": "Slow/0", "completion": ENDLESS}) + "\n" + path.read_text())
-    return job
+    return replace(job, options=(*job.options, "--cpu-seconds", "1.5"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_ends_within_two_seconds_keeps_its_verdicts_and_goes_on(
     kind: str, number: signal.Signals, tmp_path: Path, undisturbed: Any
 ) -> None:
@@ -469,16 +467,13 @@ def test_an_interrupted_run_ends_within_two_seconds_keeps_its_verdicts_and_goes_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_run_that_is_interrupted_while_its_cells_are_made_leaves_none(
-    kind: str, number: signal.Signals, tmp_path: Path
-) -> None:
+def test_a_run_that_is_interrupted_while_its_cells_are_made_leaves_none(kind: str, tmp_path: Path) -> None:
     job = write_job(tmp_path, 1, kind)
     with started(job) as process:
         wait_until(lambda: cells_of(process.pid) if kind == "docker" else children(process.pid), "a cell is being made")
         inside = processes_of(process.pid, kind)
         start = time.monotonic()
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
     assert time.monotonic() - start < 2
     assert process.returncode == 130, said
