@@ -7,11 +7,10 @@ Operations are JSON lists `[verb, target, arguments, keywords]`; a target is `{"
 `{"r": i}` (the result of operation i) or `{"o": handle}`. Replies are JSON lists, one a line, the first for loading:
 `["ok"]`, `["v", value]`, `["e", class, built-in ancestor, message, line]` an exception, `["s", message, line]` a
 syntax error, `["h", digest]` a value too large to be sent, `["x", reason]` one that cannot be sent at all. `brief` is
-`call`, and answers with a digest for texts and lists longer than BRIEF; `timed` and `timed_brief` note the CPU time for
+`call`, and answers with a digest for flat values longer than BRIEF; `timed` and `timed_brief` note the CPU time for
 `spent`.
 """
 
-import contextlib
 import gc
 import itertools
 import operator
@@ -22,7 +21,7 @@ import time
 import types
 from typing import Any
 
-from sandbox.guest.codec import CodecError, TooLarge, digest, dumps, encode_text
+from sandbox.guest.codec import CodecError, TooLarge, digest, dumps, encode_text, is_flat
 from sandbox.guest.decoding import Decoder, loads
 
 REPLY_FD = 3
@@ -52,6 +51,9 @@ class Plan:
                 _references([target, arguments, list(keywords.values())], self.kept)
         decoder = Decoder()
         self.operations: list[Any] = []
+        if text.count(b"{") == 2 * len(raw):  # those of targets and keywords: all arguments are what JSON makes of them
+            self.operations += [(*operation, True) for operation in raw]
+            return
         for verb, target, arguments, keywords in raw:
             if refers and _references([arguments, list(keywords.values())], set()):
                 self.operations.append((verb, target, arguments, keywords, False))
@@ -132,9 +134,8 @@ class Child:
             value = _VERBS[verb](self.resolve(target), *arguments, **keywords)
             if index in self.plan.kept:
                 self.results[index] = value
-            if verb in _BRIEF and type(value) in _LONG and len(value) > BRIEF:
-                with contextlib.suppress(CodecError):
-                    return dumps(["h", digest(value, exact=True)])
+            if verb in _BRIEF and type(value) in _LONG and len(value) > BRIEF and is_flat(value):
+                return stand_in(value)
             return '["v",' + encode_text(value, self.keep) + "]"
         except TooLarge:
             return stand_in(value)

@@ -16,7 +16,7 @@ import datetime
 import hashlib
 import json
 import marshal
-import re
+import operator
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -36,7 +36,6 @@ _MAX_DIGITS = 4300  # Python's own default limit for int <-> str; larger ones tr
 SCALARS = frozenset({int, float, str, bool, type(None)})
 BUILTIN_TYPES: dict[str, type] = {kind.__name__: kind for kind in (bool, int, float, complex, str, bytes, bytearray)}
 BUILTIN_TYPES |= {kind.__name__: kind for kind in (list, tuple, set, frozenset, dict, range, object, type, type(None))}
-_NAN = re.compile(rb"g.{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)  # as marshal writes it
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -242,24 +241,28 @@ def encode_text(value: Any, keep: Callable[[Any], int] | None = None) -> str:
         sys.set_int_max_str_digits(limit)
 
 
-def digest(value: Any, exact: bool = False) -> str:
+def digest(value: Any) -> str:
     """Return a SHA-256 that equal large values share, part by part, without building their text.
 
     Marshal serves as a canonical form that is only ever hashed and never read back; a value that it does not know is
-    hashed by its JSON text. Values that are equal but of other types (1 and 1.0) have other digests. With `exact`,
-    raises CodecError for what may hold a NaN, which equals nothing, not even what has the same digest.
+    hashed by its JSON text. Values that are equal but of other types (1 and 1.0) have other digests.
     """
     parts = value if type(value) in (list, tuple) else (value,)
     found = hashlib.sha256(f"{type(value).__name__} {len(parts)}".encode())
     for start in range(0, len(parts), 1000):
         some = list(parts[start : start + 1000])
         try:
-            text = marshal.dumps(some, 2)
-            may_be_nan = exact and _NAN.search(text) is not None
+            found.update(marshal.dumps(some, 2))
         except ValueError:
-            text = encode_text(some).encode()
-            may_be_nan = exact and b"NaN" in text
-        if may_be_nan:
-            raise CodecError("a NaN, or what looks like one")
-        found.update(text)
+            found.update(encode_text(some).encode())
     return found.hexdigest()
+
+
+def is_flat(value: Any) -> bool:
+    """Whether a value is a text, or a list or tuple of scalars, without a NaN, which equals nothing."""
+    if type(value) is str:
+        return True
+    if type(value) not in (list, tuple):
+        return False
+    kinds = set(map(type, value))
+    return kinds <= SCALARS and not (float in kinds and any(map(operator.ne, value, value)))
