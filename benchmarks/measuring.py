@@ -20,8 +20,9 @@ _SAMPLED_SECONDS = 0.1
 class Measured:
     """One run of one command: seconds of wall time, CPU seconds of the machine, peak bytes, standard output.
 
-    `peak_bytes` is of the command's largest process, `together_bytes` the most that it and all its descendants had at
-    once, pages that several share counted once for each part of them (proportional set size, sampled).
+    `peak_bytes` is of the command's largest process. `together_bytes` is the most that it, all its descendants, and
+    all processes in cells that were made meanwhile had at once, where a shared page counts in parts (proportional set
+    size, sampled).
     """
 
     wall_seconds: float
@@ -40,6 +41,7 @@ def measure(command: list[str], env: Mapping[str, str] | None = None, together: 
 
     Raises SystemExit with the command's output if it fails.
     """
+    neighbours = _in_cells() if together else set()
     before, start = machine_cpu(), time.monotonic()
     process = subprocess.Popen(
         command,
@@ -50,7 +52,7 @@ def measure(command: list[str], env: Mapping[str, str] | None = None, together: 
         env={**os.environ, **(env or {})},
     )
     peaks = [0, 0]
-    sampler = threading.Thread(target=_sample, args=(process, peaks, together), daemon=True)
+    sampler = threading.Thread(target=_sample, args=(process, peaks, together, neighbours), daemon=True)
     sampler.start()
     output, _ = process.communicate()
     wall = time.monotonic() - start
@@ -60,10 +62,10 @@ def measure(command: list[str], env: Mapping[str, str] | None = None, together: 
     return Measured(wall, machine_cpu() - before, peaks[0], peaks[1], output)
 
 
-def _sample(process: subprocess.Popen[str], peaks: list[int], together: bool) -> None:
+def _sample(process: subprocess.Popen[str], peaks: list[int], together: bool, neighbours: set[int]) -> None:
     """Follow the command's memory until it ends."""
     while process.poll() is None:
-        family = _family(process.pid) if together else [process.pid]
+        family = {*_family(process.pid), *_in_cells()} - neighbours if together else {process.pid}
         peaks[0] = max([peaks[0], *(_field(pid, "status", "VmHWM:") for pid in family)])
         if together:
             peaks[1] = max(peaks[1], sum(_field(pid, "smaps_rollup", "Pss:") for pid in family))
@@ -78,6 +80,18 @@ def _family(pid: int) -> list[int]:
                 found += map(int, path.read_text().split())
             except OSError:
                 continue
+    return found
+
+
+def _in_cells() -> set[int]:
+    """Return the guests of all cells on this machine and their programs: containers are the engine's children."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"\0sandbox.guest\0" in path.read_bytes():
+                found.add(int(path.parent.name))
+        except OSError:
+            continue
     return found
 
 
