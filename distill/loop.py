@@ -26,9 +26,10 @@ from distill.questions import QuestionsConfig
 from distill.scratch import SAVED_TYPES
 from distill.teaching import STUDENT, TeacherConfig
 from distill.training import TrainSettings
-from harness import Progress, UsageError, write_whole
+from harness import Progress, UsageError, write_leaderboard, write_whole
 
 CONFIG, STAGES, DECISION = "config.yaml", "stages.jsonl", "decision.json"
+LEADERBOARD = "leaderboard"
 MOST_ROUNDS, MOST_SEED = 999, 4_000_000  # seed x 1000 + round seeds a training, and transformers takes 32 bits
 
 
@@ -182,9 +183,20 @@ def _rounds(config: LoopConfig, out: Path, machine: Machine, until_gate: bool) -
             write_whole(folder / DECISION, msgspec.json.format(msgspec.json.encode(decision)))
         decisions.append(decision)
         machine.say(f"round {number}: {'kept' if decision.kept else 'not kept'}: {decision.reason}")
+        _show(out, machine)
         if not decision.weak or (until_gate and decision.kept):
             break
     return decisions
+
+
+def _show(out: Path, machine: Machine) -> None:
+    """Write the leaderboard of the first student and of all candidates, kept or not; the loop goes on without one."""
+    rounds = out / "rounds"
+    runs = [rounds / "01" / "student", *sorted(rounds.glob("*/candidate"), key=lambda run: int(run.parent.name))]
+    try:
+        machine.say(f"leaderboard: {write_leaderboard(runs, out / LEADERBOARD, 'Distillation loop')}")
+    except UsageError as error:
+        machine.say(f"no leaderboard: {error}")
 
 
 def _see_what_is_needed(config: LoopConfig, student: str, out: Path, folder: Path) -> None:

@@ -153,6 +153,7 @@ __all__ = [
     "tiers_from_runs",
     "tinypy_examples",
     "workers_option",
+    "write_leaderboard",
     "write_tiers",
     "write_whole",
 ]
@@ -234,6 +235,7 @@ _LATER = {
     "tiers_from_runs": "harness.measured_tiers",
     "tinypy_examples": "harness.tinypy:training_examples",
     "workers_option": "harness.options",
+    "write_leaderboard": "harness.pages",
     "write_tiers": "harness.tier_files",
     "write_whole": "harness.store",
 }

@@ -170,14 +170,16 @@ def tasks_command(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show_command(run: Path, failures: int | None, task: str | None, html: Path | None, as_json: bool) -> None:
     """Show a run: its outcomes, then failures with code, first failing input, expected and actual value."""
-    from harness.commands import show, write_page
+    from harness.commands import show
+    from harness.pages import write_run_page
 
     if html is None:
         show(run, 5 if failures is None else failures, task, as_json)
     elif as_json:
         raise click.UsageError("--html and --json exclude each other")
     else:
-        write_page(run, html, failures, task)
+        write_run_page(run, html, failures, task)
+        click.echo(html)
 
 
 @main.command("doctor")

@@ -9,13 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextvars import copy_context
 from dataclasses import asdict
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.benchmarks import load_benchmark, names
 from harness.benchmarks.data import cache_folder, may_download
-from harness.errors import MissingDependency, UsageError
+from harness.errors import UsageError
 from harness.evaluation import EvalConfig
 from harness.evidence import clean
 from harness.judge import EvalPlusRule
@@ -227,18 +226,6 @@ def show(run: Path, failures: int, task: str | None, as_json: bool) -> None:
     _print_report(report)
     for key, verdict in chosen.items():
         _print_card(verdict, programs[key])
-
-
-def write_page(run: Path, page: Path, failures: int | None, task: str | None) -> None:
-    """Write the page of a run and print where it is.
-
-    The page is another package's, found by the entry point `run` of the group `harness.pages`. Raises UsageError.
-    """
-    found = list(entry_points(group="harness.pages", name="run"))
-    if not found:
-        raise MissingDependency("no installed package writes pages: pip install 'code-harness[leaderboard]'")
-    found[0].load()(run, page, failures, task)
-    print(page)
 
 
 def _print_card(verdict: Verdict, sample: Sample) -> None:

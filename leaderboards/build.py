@@ -55,6 +55,12 @@ def build(paths: Iterable[Path], out: Path, title: str = "Leaderboard", publishe
     )
 
 
+def write_board(paths: Iterable[Path], out: Path, title: str) -> Path:
+    """Write the leaderboard of runs of one's own alone, and return its page. Raises `Unusable`."""
+    build(paths, out, title, published=False)
+    return out / "index.html"
+
+
 def names(paths: Sequence[Path]) -> str:
     """Return paths as one line for a message, the first few of them."""
     shown = ", ".join(one_line(str(path)) for path in paths[:3])

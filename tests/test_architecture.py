@@ -9,9 +9,9 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import resource
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -205,13 +205,14 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
 def test_help_answers_at_once() -> None:
     command = [sys.executable, "-c", "from harness.cli import main; main(prog_name='harness')", "--help"]
     seconds = []
-    for _ in range(5):  # the best of five: what else runs on the machine only ever adds
-        start = time.perf_counter()
+    for _ in range(5):  # the best of five, in CPU time, for it waits for nothing: what else runs here only ever adds
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-        seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert ran.returncode == 0, ran.stderr
         assert "Usage: harness" in ran.stdout
-    assert min(seconds) < HELP_SECONDS
+    assert 0 < min(seconds) < HELP_SECONDS
 
 
 def test_every_package_is_in_the_distribution() -> None:

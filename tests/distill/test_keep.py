@@ -101,8 +101,10 @@ def test_a_loop_gives_each_round_its_level(tmp_path: Path, monkeypatch: pytest.M
         {"student": "demo:student", "teacher": {"model": "demo:teacher"}, "training": {"steps": 1}, "rounds": 3},
         LoopConfig,
     )
-    machine = Machine(progress=NoProgress, say=lambda text: None)
+    said: list[str] = []
+    machine = Machine(progress=NoProgress, say=said.append)
     run_loop(config, tmp_path, machine)
+    assert [text for text in said if text.startswith("no leaderboard: ")]  # no run is there, and that stops no round
     assert given_ == pytest.approx([0.05 / 3, 0.025, 0.025])
     with pytest.raises(UsageError, match="used up"):
         run_loop(msgspec.structs.replace(config, rounds=4), tmp_path, machine)

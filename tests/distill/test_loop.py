@@ -137,6 +137,9 @@ def test_a_round_trains_on_right_answers_alone_and_decides_by_the_held_back_half
         "all": 20,
     }
     assert decision.student == (str(folder / "checkpoint") if decision.kept else "demo:student")
+    board = (tmp_path / "loop" / "leaderboard" / "leaderboard.json").read_text()
+    assert all(json.dumps(model) in board for model in ("demo:student", str(folder / "checkpoint")))
+    assert any("leaderboard/index.html" in text for text in said)
 
     (status,) = status_of(tmp_path / "loop")
     names = [stage.stage for stage in status.stages]
@@ -156,6 +159,7 @@ def test_killed_in_any_stage_it_goes_on_to_the_same_student(few_tasks: Path, tmp
         "distill.study.train",
         "distill.round.save",
         "distill.round.decide",
+        "distill.loop.write_leaderboard",
     ):  # one after the other, in one folder
         killed_loop(wanted, tmp_path / "killed", name)
     (killed,) = run_loop(wanted, tmp_path / "killed", machine())

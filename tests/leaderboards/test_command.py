@@ -27,9 +27,8 @@ def test_the_command_and_the_page_are_registered() -> None:
     assert [point.value for point in entry_points(group="harness.commands", name="leaderboard")][:1] == [
         "leaderboards.command:leaderboard"
     ]
-    assert [point.value for point in entry_points(group="harness.pages", name="run")][:1] == [
-        "leaderboards.detail:write_run_page"
-    ]
+    pages = {point.name: point.value for point in entry_points(group="harness.pages")}
+    assert pages == {"run": "leaderboards.detail:write_run_page", "leaderboard": "leaderboards.build:write_board"}
 
 
 def test_files_are_named_on_standard_output(make_run: MakeRun, tmp_path: Path) -> None:
