@@ -301,10 +301,11 @@ def test_an_image_that_is_not_there_is_said_or_made(
 @pytest.mark.slow
 @pytest.mark.docker
 @pytest.mark.data
+@pytest.mark.timeout(900)
 def test_a_little_chaos_changes_nothing(own_engine: Engine, data_dir: Path, tmp_path: Path, require: Any) -> None:
     source = data_dir / "codegen16b_humaneval_first20.jsonl.gz"
     require(source.exists(), f"{source.name} in HARNESS_DATA")
-    chaos.write_samples(source, tmp_path / "samples.jsonl", 300)
+    chaos.write_samples(source, tmp_path / "samples.jsonl", 200)
     found = chaos.under_fire(
         chaos.Job(samples=tmp_path / "samples.jsonl", folder=tmp_path, engine=own_engine, pause=(0.1, 0.6)), 0
     )
