@@ -115,12 +115,15 @@ class Child:
 
     def perform(self, index: int, operation: Any) -> str:
         """Make one operation and return its reply."""
-        if operation[0] in _TIMED:  # for programs that are trusted to say so
+        verb = operation[0]
+        if verb == "brief" or verb == "call":
+            return self.answer(index, operation)
+        if verb in _TIMED:  # for programs that are trusted to say so
             start = time.process_time()
             line = self.answer(index, operation)
             self.spent.append(time.process_time() - start)
             return line
-        if operation[0] == "spent":
+        if verb == "spent":
             return '["v",' + encode_text(self.spent) + "]"
         return self.answer(index, operation)
 

@@ -233,7 +233,11 @@ def encode(value: Any, keep: Callable[[Any], int] | None = None) -> Any:
 
 def encode_text(value: Any, keep: Callable[[Any], int] | None = None) -> str:
     """Return the JSON text of a value, on one ASCII line."""
+    if type(value) is bool:  # what tests ask for most
+        return "true" if value else "false"
     limit = sys.get_int_max_str_digits()
+    if limit == _MAX_DIGITS:
+        return dumps(encode(value, keep))
     sys.set_int_max_str_digits(_MAX_DIGITS)  # a program may have lifted it, and str() of a huge int is quadratic
     try:
         return dumps(encode(value, keep))
