@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.errors import UsageError
+from harness.model_options import ModelOptions
 from harness.models.seam import Completion, GenerationSettings, Model, Prompt
 from harness.records import StopReason
 
@@ -108,6 +110,23 @@ def test_what_is_given_up_leaves_the_engine_free(engine: VllmModel) -> None:
 def test_what_cannot_be_asked_is_refused(engine: VllmModel, text: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         run(engine, prompts([text]), **settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_model_len": 10 * CONTEXT}, f"does not run .*{CONTEXT}"),
+        ({"tensor_parallel_size": 3}, "does not run .*3"),
+        ({"quantization": "magic"}, "does not run .*magic"),
+        ({"dtype": "float8"}, "no dtype 'float8'"),
+    ],
+)
+def test_options_that_vllm_refuses_are_said_in_one_line(folder: Path, options: dict[str, Any], message: str) -> None:
+    from harness.models.vllm_engine import VllmModel
+
+    with pytest.raises(UsageError, match=message) as raised:
+        VllmModel.load(str(folder), ModelOptions(backend="vllm", **options))
+    assert "\n" not in str(raised.value)
 
 
 def test_it_says_how_it_runs(engine: VllmModel, reference: LocalModel) -> None:
