@@ -77,7 +77,7 @@ class CellSession:
         end = self._end or {}
         status, detail = end["status"], end["detail"]
         if status == "machine":
-            raise CellLost(f"the cell could not start a program: {detail}")
+            raise CellLost(f"the cell could not run a program: {detail}")
         if status == Status.EXITED and len(self._lines) > self._program.operations:
             status = Status.FINISHED
         return Execution(

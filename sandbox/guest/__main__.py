@@ -26,6 +26,7 @@ from typing import Any
 
 from sandbox.guest import child, seccomp
 from sandbox.guest.frames import Body, Frames
+from sandbox.guest.memory import MemoryCounters, Short
 from sandbox.guest.run import Run
 
 # What solutions import most. Loaded once, so that a program's import of them is a dictionary look-up.
@@ -36,7 +37,6 @@ PRELOADED = (
 CLEAN_SECONDS = 2.0
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_OOM_COUNTERS = ("/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events")
 # CPU time of the cell's control group: nanoseconds in the first, microseconds in the second.
 _CPU_COUNTERS = (("/sys/fs/cgroup/cpuacct/cpuacct.usage", 1e-9), ("/sys/fs/cgroup/cpu.stat", 1e-6))
 
@@ -58,9 +58,7 @@ class Guest:
             ((os.open(path, os.O_RDONLY), unit) for path, unit in _CPU_COUNTERS if Path(path).exists()), (-1, 0.0)
         )
         self.cpu_before = self.own_before = 0.0
-        self.oom_fd = next((os.open(path, os.O_RDONLY) for path in _OOM_COUNTERS if Path(path).exists()), -1)
-        self.oom_seen = 0
-        self.out_of_memory_kills()
+        self.memory = MemoryCounters()
 
     def main(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
@@ -130,6 +128,7 @@ class Guest:
 
     def begin(self) -> None:
         """Remember the counters, before a program starts."""
+        self.memory.begin()
         self.cpu_before, self.own_before = self.group_cpu(), time.process_time()
 
     def group_cpu(self) -> float:
@@ -190,15 +189,9 @@ class Guest:
         except ChildProcessError:
             return cpu, peak * 1024, code
 
-    def out_of_memory_kills(self) -> int:
-        """How many processes the kernel has killed for memory since the last call."""
-        if self.oom_fd < 0:
-            return 0
-        for line in os.pread(self.oom_fd, 4096, 0).split(b"\n"):
-            if line.startswith(b"oom_kill "):
-                seen, self.oom_seen = self.oom_seen, int(line.split()[1])
-                return self.oom_seen - seen
-        return 0
+    def short_of_memory(self) -> Short:
+        """Who was short of memory, if the kernel has killed a process for it since the last call."""
+        return self.memory.look()
 
     def clean(self) -> bool:
         """Empty the work folder, never as root and never for long; returns whether it is empty."""

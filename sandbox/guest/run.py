@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from sandbox.guest import child
 from sandbox.guest.frames import Body, Frames, available
+from sandbox.guest.memory import Short
 
 KEPT_OUTPUT = 2048
 TICK_SECONDS = 0.02
@@ -48,8 +49,8 @@ class Cell(Protocol):
     def sweep(self, pid: int) -> tuple[float, int, int]:
         """End every process of the cell but the guest; return CPU seconds, peak bytes, the child's exit code."""
 
-    def out_of_memory_kills(self) -> int:
-        """How many processes the kernel has killed for memory since the last call."""
+    def short_of_memory(self) -> Short:
+        """Who was short of memory, if the kernel has killed a process for it since the last call."""
 
 
 class Run:
@@ -194,14 +195,21 @@ class Run:
         if self.has_replied:
             self.cpu_at_reply, self.has_replied = cpu, False
         per_call = self.limits["call_cpu_seconds"]
-        if memory > self.cell.memory_bytes or self.cell.out_of_memory_kills():
-            self.cause = NO_MEMORY
+        if short := self.short_of_memory(memory):
+            self.cause = short
         elif cpu >= self.limits["cpu_seconds"]:
             self.cause = "timed_out:cpu time"
         elif per_call is not None and cpu - self.cpu_at_reply >= per_call:
             self.cause = "timed_out:cpu time of one call"
         elif wall >= self.limits["wall_seconds"] and self.has_had_its_wall_time(wall):
             self.cause = "timed_out:wall time"
+
+    def short_of_memory(self, used: int = 0) -> str:
+        """Return the cause of an end for want of memory, empty without one; the machine's own want is no verdict."""
+        who = self.cell.short_of_memory()
+        if who is Short.MACHINE:
+            return "machine:the machine itself was short of memory"
+        return NO_MEMORY if who is Short.CELL or used > self.cell.memory_bytes else ""
 
     def has_had_its_wall_time(self, wall: float) -> bool:
         """Whether the limit is reached without the time that the program stood in line for a processor.
@@ -254,8 +262,7 @@ class Run:
 
     def classify(self, code: int, cpu: float) -> tuple[str, str]:
         """Return status and detail, from counters and signals only, never from the program's text."""
-        if self.cell.out_of_memory_kills():
-            self.cause = NO_MEMORY
+        self.cause = self.short_of_memory() or self.cause
         if self.cause:
             status, _, detail = self.cause.partition(":")
             return status, detail
