@@ -138,6 +138,10 @@ def _print_report(report: Report) -> None:
         out.print(f"flaky: {report.flaky} samples that ran out of wall time came out differently when judged alone")
     if report.reused:
         out.print(f"reused: {report.reused} samples have the verdict of an identical program")
+    if report.hardcoded:
+        out.print(f"hardcoded: {report.hardcoded} samples that passed have the answers to the tests in their source")
+    if report.base_only:
+        out.print(f"base only: {report.base_only} samples pass the base tests and not the others")
     for line in _tier_lines(report):
         say(f"  {line}")
     rates = [tier.pass_at_1.value for tier in report.tiers]
@@ -243,6 +247,7 @@ def _print_card(verdict: Verdict, sample: Sample) -> None:
         ("expected", evidence.expected),
         ("actual", evidence.actual),
         ("printed", evidence.output),
+        ("note", "the answers to the tests are in its source" if verdict.hardcoded else None),
     ):
         if value:
             facts.add_row(name, clean(value, 600))

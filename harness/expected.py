@@ -14,7 +14,7 @@ import marshal
 import math
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from harness.errors import MeasurementInvalid
 from harness.records import CallTests, Task
 from harness.rehearsal import encode_operation
 from harness.store import write_whole
-from sandbox import CodecError, Limits, Program, Sandbox, dumps, loads, replies
+from sandbox import CodecError, Decoder, Limits, Program, Sandbox, dumps, loads, replies
 
 _FORMAT = "4"
 _KEPT_IN_MEMORY = 8
@@ -36,12 +36,13 @@ class Expected:
     """The reference's replies to the plan of a task.
 
     `lines` are the replies that a program with the same values gives, byte for byte; `seconds` the CPU time that the
-    reference took for each call; `plan` the operations that are sent.
+    reference took for each call; `plan` the operations that are sent, `plan_again` with the first once more at its end.
     """
 
     plan: bytes
     lines: tuple[bytes, ...]
     seconds: tuple[float, ...]
+    plan_again: bytes = b""
 
 
 class ExpectedValues:
@@ -73,6 +74,13 @@ class ExpectedValues:
                     self._kept.popitem(last=False)
         return expected
 
+    def answers(self, task: Task) -> list[Any]:
+        """Return the expected values of a task's base inputs, in the order of these; None for what is too long."""
+        tests = _tests_of(task)
+        lines = self.of(task, whole=bool(tests.oracle)).lines[: len(tests.base_inputs)]
+        decoder = Decoder()
+        return [decoder.decode(value) if kind == "v" else None for kind, value in map(loads, lines)]
+
     def seconds(self, task: Task) -> float:
         """Return the CPU time that a task's reference takes, if it is known from an earlier run, else 0."""
         try:
@@ -94,7 +102,7 @@ class ExpectedValues:
         if found is None:
             found = self._compute(task, whole)
             _write(path, found)
-        return found
+        return replace(found, plan_again=_with_first_again(task, found.plan, "call" if whole else "brief"))
 
     def _compute(self, task: Task, whole: bool) -> Expected:
         """Run the reference on every input. Its own word on the time that each call takes is good enough."""
@@ -128,26 +136,35 @@ def _limits(memory_bytes: int) -> Limits:
     )
 
 
+def _tests_of(task: Task) -> CallTests:
+    if not isinstance(task.tests, CallTests):
+        raise TypeError(f"{task.task_id} is not judged by calls")
+    return task.tests
+
+
 def call_operations(task: Task, verb: str) -> list[list[Any]]:
     """Return one operation per input of a task, base inputs first. Raises MeasurementInvalid for odd inputs."""
-    tests = task.tests
-    if not isinstance(tests, CallTests):
-        raise TypeError(f"{task.task_id} is not judged by calls")
-    target = {"n": tests.entry_point}
+    tests = _tests_of(task)
     try:
-        return [
-            encode_operation(verb, target, list(arguments), {})
-            for arguments in (*tests.base_inputs, *tests.plus_inputs)
-        ]
+        return _operations(tests.entry_point, (*tests.base_inputs, *tests.plus_inputs), verb)
     except CodecError as error:
         raise MeasurementInvalid(f"{task.task_id}: an input cannot be sent to the sandbox: {error}") from error
 
 
+def _operations(entry_point: str, inputs: tuple[tuple[Any, ...], ...], verb: str) -> list[list[Any]]:
+    return [encode_operation(verb, {"n": entry_point}, list(arguments), {}) for arguments in inputs]
+
+
+def _with_first_again(task: Task, plan: bytes, verb: str) -> bytes:
+    """Return a plan with its first call once more at its end."""
+    tests = _tests_of(task)
+    inputs = (*tests.base_inputs, *tests.plus_inputs)[:1]
+    return b",".join([plan[:-1], *(dumps(one).encode() for one in _operations(tests.entry_point, inputs, verb))]) + b"]"
+
+
 def _inputs_text(task: Task) -> bytes:
     """Return bytes that only the same call on the same inputs has; they are hashed and never read back."""
-    tests = task.tests
-    if not isinstance(tests, CallTests):
-        raise TypeError(f"{task.task_id} is not judged by calls")
+    tests = _tests_of(task)
     try:
         return marshal.dumps((tests.entry_point, tests.base_inputs, tests.plus_inputs), 2)
     except ValueError:

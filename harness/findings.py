@@ -5,6 +5,7 @@ Everything here is decided on the trusted side from plain values; how the progra
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +14,12 @@ from harness.errors import UsageError
 from harness.evidence import call_text, clean, message_of, shown
 from harness.expected import Expected
 from harness.records import CallTests, Evidence, Outcome
-from harness.remote import MAX_VALUE_TEXT, Conversation, ProgramEnded, Tampered, Unsendable
+from harness.remote import MAX_VALUE_TEXT, Conversation, Diverged, ProgramEnded, Tampered, Unsendable
 from harness.suite import Scores, Suite
 from sandbox import CodecError, Decoder, Session, loads
 
-_VALUE, _DIGEST = b'["v"', b'["h"'
+_VALUE, _DIGEST, _HANDLE = b'["v"', b'["h"', b'{"o":'
+_AGAIN = "when its first call was made again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Finding:
     evidence: Evidence
     base_passed: bool | None = None
     wall_cut: bool = False  # the outcome is what the clock on the wall made of it
+    again: bool = False  # everything held, but for the first call when it was made again
 
 
 def run_suite(suite: Suite, conversation: Conversation, scores: Scores) -> tuple[Outcome | None, Evidence]:
@@ -49,6 +52,30 @@ def run_suite(suite: Suite, conversation: Conversation, scores: Scores) -> tuple
         return _failure(error, conversation, scores)
     if scores.begun == 0:
         raise UsageError("the tests made no assertion, so nothing could be proved")
+    return Outcome.PASSED, Evidence()
+
+
+def run_again(suite: Suite, conversation: Conversation) -> tuple[Outcome | None, Evidence]:
+    """Find out whether the first call, made again behind all others, had a reply by which the tests hold as well.
+
+    Of objects of the program's own, and of tests that need replies one by one, only the kind of reply is looked at.
+    """
+    first, again = conversation.first_and_again()
+    if first is None or again == first:
+        return Outcome.PASSED, Evidence()
+    call = call_text(conversation.first)
+    if again is None:
+        return None, Evidence(call=call)
+    if first[:4] != again[:4]:
+        kind, *content = _parsed(again[:MAX_VALUE_TEXT])
+        if kind == "e" and len(content) == 4:
+            return Outcome.ERROR, Evidence(reason=clean(f"{content[0]}: {content[2]} ({_AGAIN})"), call=call)
+        return Outcome.FAILED, Evidence(reason=f"another kind of reply ({_AGAIN})", call=call)
+    second = conversation.second()
+    if again.startswith(_VALUE) and second and not any(_HANDLE in line for line in (first, again)):
+        with contextlib.suppress(Diverged):  # later calls are made of the first one's value
+            outcome, evidence = run_suite(suite, second, Scores(lenient=False))
+            return outcome, replace(evidence, reason=f"{evidence.reason} ({_AGAIN})" if evidence.reason else "")
     return Outcome.PASSED, Evidence()
 
 
@@ -88,11 +115,12 @@ class ValueNeeded(Exception):
 
 
 def compare_all(
-    session: Session, tests: CallTests, expected: Expected, whole: bool = True
+    session: Session, tests: CallTests, expected: Expected, whole: bool = True, again: bool = False
 ) -> tuple[int, Outcome | None, Evidence]:
     """Return how many inputs held before the first that did not, and what became of that one.
 
-    Raises ValueNeeded where replies are brief (not `whole`) and only the value itself can tell.
+    With `again`, the first input comes once more behind the last. Raises ValueNeeded where replies are brief (not
+    `whole`) and only the value itself can tell.
     """
     first = session.reply(0)
     if first is None:
@@ -101,7 +129,8 @@ def compare_all(
     if loading is not None:
         return 0, *loading
     inputs = (*tests.base_inputs, *tests.plus_inputs)
-    for index, right in enumerate(expected.lines):
+    inputs += inputs[:again]
+    for index, right in enumerate((*expected.lines, *expected.lines[:again])):
         line = session.reply(index + 1)
         if line == right and b"NaN" not in line and not tests.oracle:
             continue  # equal texts are equal values
@@ -112,7 +141,8 @@ def compare_all(
             raise ValueNeeded
         outcome, evidence = _compare(line, right, tests, inputs[index])
         if outcome is not Outcome.PASSED:
-            return index, outcome, replace(evidence, call=call_text(operation, plain=True))
+            reason = evidence.reason if index < len(expected.lines) else f"{evidence.reason} ({_AGAIN})"
+            return index, outcome, replace(evidence, reason=reason, call=call_text(operation, plain=True))
     return len(expected.lines), Outcome.PASSED, Evidence()
 
 

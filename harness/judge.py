@@ -15,12 +15,15 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from harness.errors import UsageError
 from harness.evidence import clean
 from harness.expected import Expected, ExpectedValues
-from harness.findings import Finding, ValueNeeded, compare_all, run_suite
+from harness.findings import Finding, ValueNeeded, compare_all, run_again, run_suite
+from harness.hardcoded import Hardcoded
 from harness.records import CallTests, CheckTests, Evidence, Outcome, Sample, StopReason, Task, TextTests, Verdict
 from harness.remote import Conversation, Diverged
 from harness.suite import Scores, Suite
@@ -44,6 +47,7 @@ PATIENCE_SECONDS = 15.0  # with an engine that is gone: as long as one takes tha
 _PAUSES_SECONDS = (0.5, 4.0)  # the first, and the longest
 _KEPT_SUITES = 8
 _log = logging.getLogger(__name__)
+_Examine = Callable[[str, bool], tuple[Finding, Execution]]  # a source; whether its first call is made again
 
 _ENDED = {
     Status.EXITED: Outcome.CRASHED,
@@ -77,6 +81,7 @@ class Judge:
         self._lock = threading.Lock()
         self._given_up = threading.Event()
         self._watchdog = Watchdog(TESTS_CPU_SECONDS)
+        self._is_hardcoded = Hardcoded(self._expected.answers)
 
     def judge(self, task: Task, sample: Sample) -> Verdict:
         """Return the verdict on one sample. Raises SandboxError when the machine can run nothing any more."""
@@ -92,7 +97,8 @@ class Judge:
                 _log.log(logging.WARNING if error.begun else logging.INFO, "%s: %s", sample_name(sample), error)
                 reason = str(error)
                 continue
-            return _verdict(sample, _settled(finding, execution, self._limits, sample), execution)
+            verdict = _verdict(sample, _settled(finding, execution, self._limits, sample), execution)
+            return replace(verdict, hardcoded=verdict.passed and self._is_hardcoded(task, sample.program))
         evidence = Evidence(reason=clean(f"the machine failed {losses + bystanding} times: {reason}"))
         finding = Finding(Outcome.NOT_JUDGED, 0, 0, evidence)
         return _verdict(sample, finding, _NOTHING)
@@ -129,9 +135,28 @@ class Judge:
             return self._examine_calls(task, task.tests, sample)
         suite = self._suite(task, task.tests)
         try:
-            return self._examine_checks(suite, sample, interactive=False)
+            return self._with_first_again(task, sample, partial(self._examine_checks, suite, False))
         except Diverged:
-            return self._examine_checks(suite, sample, interactive=True)
+            return self._with_first_again(task, sample, partial(self._examine_checks, suite, True))
+
+    def _with_first_again(self, task: Task, sample: Sample, examine: _Examine) -> tuple[Finding, Execution]:
+        """Examine a program with its first call made again behind all others: it must be answered as well as before.
+
+        That does not count where the reference itself does otherwise (it keeps a state, or draws lots), and time not
+        where the program needs half of its own without it.
+        """
+        finding, execution = examine(sample.program, True)
+        if not finding.again:
+            return finding, execution
+        without = examine(sample.program, False)
+        is_slow = (
+            without[1].cpu_seconds > self._limits.cpu_seconds / 2
+            or without[1].wall_seconds > self._limits.wall_seconds / 2
+        )
+        if execution.status is Status.TIMED_OUT and is_slow:
+            return without
+        reference, _ = examine(task.reference, True)
+        return (finding, execution) if reference.outcome is Outcome.PASSED else without
 
     def _suite(self, task: Task, tests: CheckTests) -> Suite:
         with self._lock:
@@ -146,26 +171,32 @@ class Judge:
                     del self._suites[next(iter(self._suites))]
             return suite
 
-    def _examine_checks(self, suite: Suite, sample: Sample, interactive: bool) -> tuple[Finding, Execution]:
+    def _examine_checks(self, suite: Suite, interactive: bool, source: str, again: bool) -> tuple[Finding, Execution]:
         """Run a benchmark's own assertions against the program."""
+        plan = suite.plan
         program = Program(
-            source=sample.program,
-            plan=b"[]" if interactive else suite.plan.text,
-            operations=0 if interactive else len(suite.plan.texts),
+            source=source,
+            plan=b"[]" if interactive else plan.text_again if again else plan.text,
+            operations=0 if interactive else len(plan.texts) + (again and plan.is_repeatable),
             interactive=interactive,
         )
+        is_first_left = False
         with self._sandbox.start(program, self._limits) as session:
             conversation = Conversation(session, suite.plan, interactive)
             scores = Scores(lenient=False)
             try:
                 with self._watchdog.watching():
                     outcome, evidence = run_suite(suite, conversation, scores)
+                    if outcome is Outcome.PASSED and again and conversation.is_repeatable:
+                        outcome, evidence = run_again(suite, conversation)
+                        is_first_left = outcome is not Outcome.PASSED
             except TestsTooSlow:
                 outcome, evidence = Outcome.TIMEOUT, Evidence(reason="the tests came to no end over its values")
             execution = session.end()
             if not interactive and session.reply(program.operations + 1) is not None:
                 outcome, evidence = Outcome.TAMPERED, Evidence(reason="more replies than calls")
-        return Finding(outcome, scores.begun, max(suite.expected, scores.begun), evidence), execution
+        expected = max(suite.expected, scores.begun)
+        return Finding(outcome, scores.begun, expected, evidence, again=is_first_left), execution
 
     def _examine_calls(self, task: Task, tests: CallTests, sample: Sample) -> tuple[Finding, Execution]:
         """Call the program on every input and compare with the reference's values.
@@ -174,20 +205,25 @@ class Judge:
         """
         if not tests.oracle:
             with contextlib.suppress(ValueNeeded):
-                return self._compare_calls(task, tests, sample, whole=False)
-        return self._compare_calls(task, tests, sample, whole=True)
+                return self._with_first_again(task, sample, partial(self._compare_calls, task, tests, False))
+        return self._with_first_again(task, sample, partial(self._compare_calls, task, tests, True))
 
-    def _compare_calls(self, task: Task, tests: CallTests, sample: Sample, whole: bool) -> tuple[Finding, Execution]:
+    def _compare_calls(
+        self, task: Task, tests: CallTests, whole: bool, source: str, again: bool
+    ) -> tuple[Finding, Execution]:
         expected = self._expected.of(task, whole)
         total = len(expected.lines)
-        program = Program(source=sample.program, plan=expected.plan, operations=total)
+        plan = expected.plan_again if again else expected.plan
+        program = Program(source=source, plan=plan, operations=total + (again and total > 0))
         with self._sandbox.start(program, self._call_limits(expected)) as session:
-            held, outcome, evidence = compare_all(session, tests, expected, whole)
+            held, outcome, evidence = compare_all(session, tests, expected, whole, again)
             execution = session.end()
-            if session.reply(total + 1) is not None:
+            if session.reply(program.operations + 1) is not None:
                 outcome, evidence = Outcome.TAMPERED, Evidence(reason="more replies than calls")
         run = held if outcome is Outcome.PASSED else min(held + 1, total)
-        return Finding(outcome, run, total, evidence, held >= len(tests.base_inputs)), execution
+        is_first_left = outcome is not Outcome.PASSED and held == total
+        base_passed = held >= len(tests.base_inputs) and not is_first_left
+        return Finding(outcome, run, total, evidence, base_passed, again=is_first_left), execution
 
     def _call_limits(self, expected: Expected) -> Limits:
         rule = self._rule

@@ -186,6 +186,7 @@ class Verdict:
     wall_cut: bool = False  # the clock on the wall ended it; in a run's verdicts: with nothing else of ours running
     flaky: bool = False  # that clock had ended it among others, and alone it came out differently
     reused: bool = False  # found for an identical program, for the same task
+    hardcoded: bool = False  # it passed, and its source holds the answers to the tests (harness.hardcoded)
 
     def __post_init__(self) -> None:
         if self.passed != (self.outcome is Outcome.PASSED):
@@ -232,6 +233,8 @@ class Report:
     missing_tasks: tuple[str, ...] = ()
     flaky: int = 0  # samples whose verdict changed when they were judged again alone
     reused: int = 0  # samples that got the verdict of an identical program
+    hardcoded: int = 0  # samples that passed, with the answers to the tests in their source
+    base_only: int = 0  # + benchmarks: samples that passed the base tests and not the others
     stopped_early: bool = False  # by a sequential gate or a time limit; the scores are of the tasks until then
     metrics: dict[str, Estimate] = field(default_factory=dict)
     tune: HalfScore | None = None

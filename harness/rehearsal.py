@@ -121,10 +121,15 @@ class Rehearsal:
 
 
 class Plan:
-    """The operations of a task's tests as rehearsed, and the text that the sandbox is sent."""
+    """The operations of a task's tests as rehearsed, and the text that the sandbox is sent.
+
+    `text_again` has the first of them once more at its end, where that is a call.
+    """
 
     def __init__(self, operations: list[list[Any]]) -> None:
         self.operations = operations
         self.texts = [dumps(operation) for operation in operations]
         self.text = f"[{','.join(self.texts)}]".encode()
+        self.is_repeatable = bool(operations) and operations[0][0] == "call"
+        self.text_again = f"[{','.join([*self.texts, *self.texts[: self.is_repeatable]])}]".encode()
         self.has_references = ['{"r":' in text for text in self.texts]

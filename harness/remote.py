@@ -104,16 +104,21 @@ def _whole_number(value: Any) -> int:
 
 
 class Conversation:
-    """The driver of a real judgement: matches the tests' operations with the replies to the plan."""
+    """The driver of a real judgement: matches the tests' operations with the replies to the plan.
 
-    def __init__(self, session: Session, plan: Plan, interactive: bool) -> None:
+    `is_second`: the reply to the first call is what came when it was made again, behind all others.
+    """
+
+    def __init__(self, session: Session, plan: Plan, interactive: bool, is_second: bool = False) -> None:
         self._session = session
         self._plan = plan
         self._interactive = interactive
+        self._is_second = is_second
         self._position = 0
         self._replies: dict[int, Any] = {}  # index of an operation: the structure that it returned
         self._decoder = Decoder(opaque=lambda handle, name: Remote(self, handle, name))
         self.raised: BaseException | None = None
+        self.first: list[Any] | None = None
         self.last: list[Any] | None = None
 
     def load(self) -> list[Any]:
@@ -122,6 +127,7 @@ class Conversation:
 
     def perform(self, verb: str, target: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         self.last = operation = encode_operation(verb, target, arguments, keywords)
+        self.first = self.first or operation
         index = self._send(operation) if self._interactive else self._match(operation)
         kind, *content = self._read(index)
         if kind == "v" and len(content) == 1:
@@ -137,6 +143,22 @@ class Conversation:
         if kind in ("x", "h") and len(content) == 1:
             raise Unsendable("value too large" if kind == "h" else str(content[0]))
         raise Tampered(f"a reply of kind {str(kind)[:20]!r}")
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the first operation was a call."""
+        return self.first is not None and self.first[0] == "call"
+
+    def first_and_again(self) -> tuple[bytes | None, bytes | None]:
+        """Return the replies to the first operation: to itself, and to making it again, behind all others."""
+        last = len(self._plan.texts)
+        if self._interactive and self.first:
+            last = self._send(self.first)
+        return self._session.reply(1), self._session.reply(last + 1)
+
+    def second(self) -> Conversation | None:
+        """Return the same conversation with the second reply to the first call; None where it cannot be had afresh."""
+        return None if self._interactive else Conversation(self._session, self._plan, interactive=False, is_second=True)
 
     def _send(self, operation: list[Any]) -> int:
         self._session.send(dumps(operation).encode())
@@ -178,6 +200,8 @@ class Conversation:
         return verb in _OPTIONAL and not (type(returned) is dict and "o" in returned)
 
     def _read(self, index: int) -> list[Any]:
+        if self._is_second and index == 0:
+            index = len(self._plan.texts)
         line = self._session.reply(index + 1)
         if line is None:
             raise ProgramEnded

@@ -25,6 +25,8 @@ class Tally:
     seconds: float = 0.0
     flaky: int = 0
     reused: int = 0
+    hardcoded: int = 0
+    base_only: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -45,6 +47,8 @@ class Tally:
         self.outcomes[verdict.outcome] += 1
         self.flaky += verdict.flaky
         self.reused += verdict.reused
+        self.hardcoded += verdict.hardcoded
+        self.base_only += bool(verdict.base_passed) and not verdict.passed
         self.seconds += 0.0 if verdict.reused else verdict.wall_seconds
         if verdict.outcome is Outcome.NOT_JUDGED:
             return
@@ -114,6 +118,8 @@ def build_report(
         missing_tasks=missing,
         flaky=tally.flaky,
         reused=tally.reused,
+        hardcoded=tally.hardcoded,
+        base_only=tally.base_only,
         stopped_early=stopped_early,
         metrics=tally.metrics(),
         tune=scores.tune,

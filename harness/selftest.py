@@ -21,12 +21,6 @@ from harness.selftest_data import data_attacks
 from sandbox import HostileProgram, hostile_programs
 
 BENCHES = 2  # programs that wait leave the cores to others
-BLIND_SPOTS = (
-    "T71: a program that has the answers to the public tests by heart is a right program to them. What shows it is the "
-    "pass rate of the base tests beside that of a + benchmark.",
-    "T68: a program that is right when it is first called with an input, and wrong when it is called with it again, is "
-    "a right program to tests that call it once with each.",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +30,6 @@ class SelfTest:
     sandbox: str
     lines: tuple[Line, ...]
     not_promised: tuple[str, ...]
-    blind_spots: tuple[str, ...]
     seconds: float
 
     @property
@@ -66,7 +59,6 @@ def run_selftest(name: str, progress: Progress | None = None) -> SelfTest:
             sandbox=cell.name,
             lines=tuple(lines),
             not_promised=cell.not_promised,
-            blind_spots=BLIND_SPOTS,
             seconds=round(time.monotonic() - start, 1),
         )
 

@@ -1,8 +1,9 @@
 """Where hostile programs are judged, and what must be true after every one of them.
 
-After each: it did not pass, and got an outcome that it may get; it ended in time; no process, file, container or
-network of it is left; files of the host are as they were; its record is small and readable, and we needed little
-memory for it; and a right program passes beside it and after it in the same cell.
+After each: it did not pass, and got an outcome that it may get (a table of the tests' answers passes, and its verdict
+must say so); it ended in time; no process, file, container or network of it is left; files of the host are as they
+were; its record is small and readable, and we needed little memory for it; and a right program passes beside it and
+after it in the same cell.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Bench:
             before = peak_bytes(afresh=True)
             found = self._judge_until_in_time(program, by)
             taken = peak_bytes() - before
-            outcomes.append(str(found.verdict.outcome))
+            outcomes.append(f"{found.verdict.outcome}{', reported' if found.verdict.hardcoded else ''}")
             problems += _about_verdict(program, by, found.verdict)
             if found.is_late:
                 problems.append(f"it took {found.seconds:.1f} s, {found.allowed_seconds:.1f} s are allowed")
@@ -227,8 +228,8 @@ def judged(sandbox: Sandbox, task: Task, program: str, limits: Limits = LIMITS) 
 def _about_verdict(program: HostileProgram, by: str, verdict: Verdict) -> list[str]:
     problems = []
     allowed = program.outcomes if by == "check" else program.outcomes_of_calls
-    if verdict.passed or verdict.outcome is Outcome.PASSED:
-        problems.append("it passed")
+    if verdict.passed and not (program.reported and verdict.hardcoded):
+        problems.append("it passed" + ", and nothing is said of the answers in its source" * program.reported)
     elif verdict.outcome not in allowed:
         reason = f" ({verdict.evidence.reason})" if verdict.evidence.reason else ""
         problems.append(f"judged {verdict.outcome}{reason}, expected {' or '.join(sorted(allowed))}")

@@ -57,8 +57,6 @@ def _print(result: SelfTest) -> None:
             out.print(f"{line.item}, {line.tries}: {problem}")
     for text in result.not_promised:
         out.print(f"not promised by the {result.sandbox} sandbox: {text}")
-    for text in result.blind_spots:
-        out.print(f"not promised by any sandbox: {text}")
     held = sum(line.held for line in result.lines)
     out.print(f"{held} of {len(result.lines)} attacks held off by the {result.sandbox} sandbox in {result.seconds} s")
 

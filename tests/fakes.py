@@ -10,7 +10,7 @@ import contextlib
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sandbox import CellLost, Execution, Limits, Program, SandboxError, Status, dumps, loads
 from sandbox.guest.child import FILE_NAME, MODULE_NAME, Child, Plan, describe
@@ -99,6 +99,9 @@ class FakeSandbox:
         script = self._script(program)
         if script.failure is not None:
             raise script.failure
+        lines = script.lines
+        if len(lines) == program.operations > 1 and script.status is Status.FINISHED and not script.lost:
+            script = replace(script, lines=(*lines, lines[1]))  # the first call, made again, is answered as before
         yield FakeSession(script)
 
     def close(self) -> None:

@@ -10,7 +10,8 @@ Keys of a program, those of its table included:
 - `item`: a letter for what it attacks and a number. R resources, N network and secrets, F files and what stays of
   them, E ways out, T the verdict.
 - `name`: what it tries. No two programs share one.
-- `outcomes`, `outcomes_of_calls` (where they differ): the outcomes that it may get. Never "passed".
+- `outcomes`, `outcomes_of_calls` (where they differ): the outcomes that it may get. Never "passed", but for:
+- `reported`: a right program to any judge, which its verdict must say that it holds the answers to the tests.
 - `source`; or `parts`, pairs of a text (or the number of a character) and how often to repeat it.
 - `wall_seconds`: where less than the usual backstop will do, for programs that only wait.
 - `twice`: whether it runs in two cells at once, to look for what it has of itself in the other.
@@ -52,6 +53,7 @@ class HostileProgram:
     wall_seconds: float | None
     promise: str | None
     twice: bool
+    reported: bool
 
     @property
     def reaches(self) -> bool:
@@ -101,6 +103,7 @@ def _program(entry: dict[str, Any]) -> HostileProgram:
         wall_seconds=entry.pop("wall_seconds", None),
         promise=entry.pop("promise", None),
         twice=entry.pop("twice", False),
+        reported=entry.pop("reported", False),
         **entry,  # a key that nobody knows is an error
     )
 

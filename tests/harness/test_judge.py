@@ -180,12 +180,56 @@ def test_no_attack_passes(cell: Sandbox, name: str, kind: str) -> None:
     start = time.monotonic()
     verdict = judged(cell, BOTH[kind], cheat.source_on({}), limits)
     assert verdict.outcome in (cheat.outcomes if kind == "check" else cheat.outcomes_of_calls), verdict
+    assert verdict.hardcoded == cheat.reported
     assert time.monotonic() - start < 8
 
 
 def test_tests_and_expected_values_are_not_in_the_programs_reach(cell: Sandbox) -> None:
     verdict = judged(cell, CHECKED, hostile_program("looks for the tests").source)
     assert verdict.evidence.actual == "[[], []]"
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_call_that_is_made_again_is_answered_as_before(kind: str) -> None:
+    names = {
+        "answers right while each input is new, and then no more": CRASHED,
+        "raises when an input comes again": ERROR,
+        "answers something else when an input comes again": FAILED,
+    }
+    for name, outcome in names.items():
+        verdict = judged(InProcessSandbox(), BOTH[kind], hostile_program(name).source.replace("os._exit(0)", LEAVE))
+        assert verdict.outcome in (outcome, ERROR)
+        assert verdict.base_passed in (None, False)
+        assert verdict.evidence.call == "add(1, 2)"
+    assert "(when its first call was made again)" in verdict.evidence.reason
+
+
+LEAVE = "raise SystemExit"
+SECOND = "def check(candidate):\n    assert candidate(1) == 1\ncheck(f)\n"
+STATES = {
+    "a number more each time": "n = 0\ndef f(x):\n    global n\n    n += 1\n    return n\n",
+    "refuses what it has": "had = set()\ndef f(x):\n    assert x not in had\n    had.add(x)\n    return x\n",
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_what_the_reference_does_too_may_differ(name: str) -> None:
+    task = replace(CHECKED, entry_point="f", tests=CheckTests(source=SECOND, remote_names=("f",)))
+    honest = replace(task, reference="def f(x):\n    return x\n")
+    assert not judged(InProcessSandbox(), honest, STATES[name]).passed
+    for reference in (STATES[name], "", "def f(x):\n    return 2\n"):
+        assert judged(InProcessSandbox(), replace(task, reference=reference), STATES[name]).passed
+
+
+def test_values_that_tests_cannot_tell_apart_may_differ() -> None:
+    lots = "import random\ndef f(x):\n    return x + random.random() / 1000\n"
+    tests = CheckTests(source="assert abs(f(1) - 1) < 0.01\nassert abs(f(2) - 2) < 0.01\n", remote_names=("f",))
+    task = replace(CHECKED, entry_point="f", reference="def f(x):\n    return x\n", tests=tests)
+    assert judged(InProcessSandbox(), task, lots).passed
+    made = "class f:\n    def __init__(self, x):\n        self.x = x\n"
+    assert judged(InProcessSandbox(), replace(task, tests=replace(tests, source="assert f(1).x == 1\n")), made).passed
+    called = CallTests(entry_point="f", base_inputs=((1.0,),), plus_inputs=((2.0,),), atol=0.01)
+    assert judged(InProcessSandbox(), replace(task, tests=called), lots).passed
 
 
 MEMORY_SEARCH = r"""

@@ -68,6 +68,11 @@ def test_what_must_be_true_after_an_attack_is_looked_at() -> None:
     assert problems(cell=cells(RIGHT)) == "it passed"
     assert problems(cell=cells(Script(lost=True))).startswith("judged not_judged (the machine failed")
     assert problems(cell=cells(saying('["e","E","Exception","no",1]'))) == "judged error (E: no), expected failed"
+    table = hostile_program("knows all tests' answers by heart: passes, and is reported")
+    check = replace(table, judged_by=("check",))
+    assert problems(check, cell=cells(RIGHT)) == ""
+    assert problems(replace(check, source=CHECKED.reference), cell=cells(RIGHT)).startswith("it passed, and nothing is")
+    assert problems(check, cell=cells(FALSE)).startswith("judged failed")
     assert problems(reaching, cell=cells(saying('["v",["sda"]]'))) == "it reached ['sda']"
     assert problems(reaching, cell=cells(saying('["v",[]]'))) == ""
     assert "after it is judged failed" in problems(cell=cells(next_one='["process 7"]'))
@@ -125,20 +130,17 @@ def test_what_is_not_promised_decides_nothing_and_is_named(capsys: pytest.Captur
     line = bench.attack(replace(CHEAT_BY_CHECK, promise="memory is bounded for each process"))
     assert (line.held, line.promised) == (False, False)
     assert bench.attack(replace(CHEAT_BY_CHECK, promise="file locks")).promised
-    result = SelfTest(
-        sandbox="local", lines=(line,), not_promised=cell.not_promised, blind_spots=("T71: answers",), seconds=1.0
-    )
+    result = SelfTest(sandbox="local", lines=(line,), not_promised=cell.not_promised, seconds=1.0)
     assert print_selftest(result, as_json=False) == 0
     said = capsys.readouterr().out
     assert "NOT HELD (not promised)" in said
     assert "not promised by the local sandbox: memory is bounded" in said
-    assert "not promised by any sandbox: T71" in said
 
 
 def test_the_exit_code_is_3_when_an_attack_gets_through(capsys: pytest.CaptureFixture[str]) -> None:
     held = Line(item="T51", tries="this", outcome="failed")
     through = Line(item="T52", tries="that", outcome="passed", problems=("it passed",))
-    result = SelfTest(sandbox="docker", lines=(held, through), not_promised=(), blind_spots=(), seconds=1.0)
+    result = SelfTest(sandbox="docker", lines=(held, through), not_promised=(), seconds=1.0)
     assert print_selftest(result, as_json=True) == 3
     said = json.loads(capsys.readouterr().out)
     assert [line["held"] for line in said["lines"]] == [True, False]

@@ -31,11 +31,11 @@ def test_every_attack_of_the_list_is_there() -> None:
     )
 
 
-def test_names_are_unique_and_no_attack_may_pass() -> None:
+def test_names_are_unique_and_no_attack_may_pass_unless_that_is_reported() -> None:
     assert [name for name, count in Counter(program.name for program in hostile_programs()).items() if count > 1] == []
     for program in hostile_programs():
         assert program.outcomes, program.name
-        assert program.outcomes | program.outcomes_of_calls <= OUTCOMES
+        assert program.outcomes | program.outcomes_of_calls <= ({"passed"} if program.reported else OUTCOMES)
         assert program.judged_by in (("check",), ("call",), ("check", "call"))
         assert not program.reaches or program.outcomes <= {"failed", "crashed"}
 
