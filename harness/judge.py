@@ -149,11 +149,10 @@ class Judge:
         if not finding.again:
             return finding, execution
         without = examine(sample.program, False)
-        is_slow = (
-            without[1].cpu_seconds > self._limits.cpu_seconds / 2
-            or without[1].wall_seconds > self._limits.wall_seconds / 2
-        )
-        if execution.status is Status.TIMED_OUT and is_slow:
+        used, limit = without[1].cpu_seconds, self._limits.cpu_seconds
+        if execution.is_wall_cut:
+            used, limit = without[1].wall_seconds, self._limits.wall_seconds
+        if execution.status is Status.TIMED_OUT and used > limit / 2:
             return without
         reference, _ = examine(task.reference, True)
         return (finding, execution) if reference.outcome is Outcome.PASSED else without

@@ -221,6 +221,27 @@ def test_what_the_reference_does_too_may_differ(name: str) -> None:
         assert judged(InProcessSandbox(), replace(task, reference=reference), STATES[name]).passed
 
 
+def test_tests_that_need_answers_one_by_one_ask_the_first_again() -> None:
+    source = "x = f(1)\nassert f(x + 1) == 2\nassert f(x + 2) == 3\n"
+    task = replace(CHECKED, entry_point="f", reference="def f(x):\n    return x\n")
+    task = replace(task, tests=CheckTests(source=source, remote_names=("f",)))
+    sandbox = InProcessSandbox()
+    assert judged(sandbox, task, task.reference).passed
+    assert [program.interactive for program in sandbox.started] == [False, True]
+    verdict = judged(sandbox, task, STATES["refuses what it has"])
+    assert (verdict.outcome, verdict.evidence.call) == (ERROR, "f(1)")
+
+
+def test_time_for_the_call_made_again_is_not_the_programs_loss() -> None:
+    """A program that needs most of its time without it is judged without it; one that does not loops on purpose."""
+    whole = saying('["v",3]', '["v",5]', '["v",0.75]', '["v",0]')
+    for limit, outcome in ((1.0, Outcome.TIMEOUT), (0.4, Outcome.PASSED)):
+        cut = replace(whole, status=Status.TIMED_OUT, detail="cpu time")
+        sandbox = FakeSandbox([cut, whole, whole])  # with the call, without it, and the reference
+        found = Judge(sandbox, Limits(cpu_seconds=limit)).judge(CHECKED, sample_of(CHECKED, "x"))
+        assert (found.outcome, [one.operations for one in sandbox.started][:2]) == (outcome, [5, 4])
+
+
 def test_values_that_tests_cannot_tell_apart_may_differ() -> None:
     lots = "import random\ndef f(x):\n    return x + random.random() / 1000\n"
     tests = CheckTests(source="assert abs(f(1) - 1) < 0.01\nassert abs(f(2) - 2) < 0.01\n", remote_names=("f",))
