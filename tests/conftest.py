@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,10 @@ DATA_FILES = (
     "mbpp.jsonl",
     "sanitized-mbpp.json",
 )
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would every harness that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Require = Callable[[object, str], None]
 

@@ -35,6 +35,7 @@ class Server:
     answer: Answering = field(default=lambda request: said(f"<{request['prompt']}>"))
     trouble: list[Trouble] = field(default_factory=list)  # one for each of the first requests
     always: Trouble | None = None
+    spared: frozenset[str] = frozenset()  # prompts that have no trouble, however often they are asked again
     greeting: Trouble | None = None
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
@@ -54,6 +55,8 @@ class Server:
             if request["max_tokens"] == 1:
                 return self.greeting
             self.asked.append(request)
+            if request["prompt"] in self.spared:
+                return None
             return self.trouble.pop(0) if self.trouble else self.always
 
 

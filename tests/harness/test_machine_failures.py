@@ -232,6 +232,7 @@ def test_an_engine_that_never_answers_is_waited_for_ten_seconds(hung_engine: str
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.docker
 def test_an_engine_that_hangs_in_the_middle_ends_the_run_which_goes_on_later(
     own_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

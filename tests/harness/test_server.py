@@ -179,7 +179,7 @@ def test_the_wait_that_a_server_asks_for_is_kept(server: Server) -> None:
 )
 def test_what_goes_wrong_for_ever_is_no_answer(server: Server, trouble: Trouble, attempts: int, message: str) -> None:
     model = model_on(server, QUICK)
-    server.trouble = [lambda handler: handler.send(200, said("<0>"))] + [trouble] * 10
+    server.spared, server.always = frozenset({"0"}), trouble
     answers = model.generate(prompts(3), GenerationSettings(batch_size=1))
     assert next(answers).text == "<0>"
     with pytest.raises(ModelUnavailable, match=message) as raised:
