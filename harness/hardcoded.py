@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.records import CallTests, CheckTests, Task
+from harness.syntax import parse_source
 
 FEWEST_VALUES = 3
 FEWEST_TESTS = 3  # or both, where only two have values of their own
@@ -210,7 +211,7 @@ def _nodes(source: str) -> list[ast.AST]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return list(ast.walk(ast.parse(source)))
+            return list(ast.walk(parse_source(source)))
         except _UNREADABLE:
             return []
 

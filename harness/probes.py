@@ -22,6 +22,7 @@ from harness.records import CallTests, CheckTests, Outcome, Task
 from harness.rehearsal import encode_operation
 from harness.remote import Conversation, Diverged
 from harness.suite import Scores, Suite
+from harness.syntax import parse_source
 from harness.watchdog import TestsTooSlow, Watchdog
 from sandbox import CellLost, Execution, Limits, Program, Sandbox, Status, dumps
 
@@ -85,7 +86,7 @@ class Target:
             self.suite = Suite(task.tests)
         except (SyntaxError, ValueError) as error:
             raise UsageError(f"{task.task_id}: its tests do not compile: {error}") from error
-        nodes = ast.walk(ast.parse(task.tests.source))
+        nodes = ast.walk(parse_source(task.tests.source))
         self.is_plain = not any(isinstance(node, ast.Try | ast.With | ast.AsyncWith) for node in nodes)
         calls = []
         for operation, depends in zip(self.suite.plan.operations, self.suite.plan.has_references, strict=True):

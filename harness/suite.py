@@ -17,6 +17,7 @@ from typing import Any
 from harness.records import CheckTests
 from harness.rehearsal import Plan, Rehearsal, RehearsalOver
 from harness.remote import Driver, RemoteName
+from harness.syntax import parse_source
 
 
 class Scores:
@@ -91,7 +92,7 @@ class Suite:
 
     @staticmethod
     def _compile(tests: CheckTests, lenient: bool) -> types.CodeType:
-        tree = _Instrument(tests.remote_names, lenient).visit(ast.parse(tests.source))
+        tree = _Instrument(tests.remote_names, lenient).visit(parse_source(tests.source))
         return compile(tree, "<tests>", "exec", dont_inherit=True)
 
     def _rehearse(self, code: types.CodeType) -> tuple[Plan, int]:
