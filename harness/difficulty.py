@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.syntax import parse_source
+
 _CLOSING = frozenset(")]}")  # each belongs to an opening one, and the two are one operator
 
 
@@ -102,7 +104,7 @@ def _parsed(source: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an invalid escape in somebody's code is not our caller's concern
-            tree = ast.parse(source)
+            tree = parse_source(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     for node in ast.walk(tree):

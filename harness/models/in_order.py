@@ -55,7 +55,7 @@ def in_order(
                 await left.wait()
                 asking.cancel()
                 await asyncio.wait({asking})
-        except Exception as error:  # as above: nobody reads what this thread raises
+        except Exception as error:  # an open that fails: the reader raises it, too
             answers.put((_NONE, error))
             await left.wait()
 
