@@ -182,6 +182,8 @@ def _learnt(run: Run, right_only: bool) -> Iterator[Lesson | LeftOut]:
             continue
         task = tasks[sample.task_id]
         prompt = rules.prompt(task)
+        if not isinstance(prompt, str):  # what a chat model is asked is not what the student continues
+            prompt = task.prompt
         answer = answer_in(sample.program, prompt)
         said = sample.completion if answer is None else answer
         if (sample.task_id, said) in seen or not (passed or said.strip()):

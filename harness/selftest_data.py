@@ -18,7 +18,7 @@ from pathlib import Path
 
 from harness.benchmarks import load_benchmark
 from harness.errors import HarnessError, SamplesError
-from harness.extract import extract_program
+from harness.extraction import extract_program
 from harness.records import CallTests, CheckTests, Outcome, TextRule, TextTests
 from harness.samples import read_samples
 from harness.selfcheck import CALLED, CHECKED, sample_of

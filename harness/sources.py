@@ -14,7 +14,7 @@ from harness.model_options import HF, OPENAI, VLLM
 from harness.model_options import ModelOptions as ModelOptions
 from harness.models.reference import ReferenceModel
 from harness.models.seam import Closable, Completion, GenerationSettings, Model, Prompt, Scorer
-from harness.protocols import family_of, rules_for
+from harness.protocols import rules_for
 from harness.records import Benchmark, Sample, StopReason, Task
 from harness.samples import read_samples
 from harness.sampling import Decoding as Decoding
@@ -184,12 +184,11 @@ def _from_model(
     """Return a source that has a model write what is not there yet, in the order of tasks."""
     rules = rules_for(decoding.protocol, benchmark.name)
     resolved = resolved_by(decoding, rules, names[1])
-    stop = rules.stop(family_of(benchmark.name))
     settings = GenerationSettings(
         temperature=resolved.temperature,
         top_p=resolved.top_p,
         max_new_tokens=resolved.max_new_tokens,
-        stop=stop,
+        stop=rules.stop,
         batch_size=resolved.batch_size,
     )
 
@@ -230,7 +229,7 @@ def _from_model(
         total=len(tasks) * resolved.n_samples,
         samples=pending,
         token_scores=_token_scores(model, benchmark, tasks, resolved.batch_size),
-        stop=stop,
+        stop=rules.stop,
         is_at_hand=isinstance(model, ReferenceModel),
     )
 

@@ -20,7 +20,7 @@ from fakes import FakeSandbox, Script, saying
 
 from harness.errors import SamplesError
 from harness.evidence import LONGEST, clean
-from harness.extract import extract_program
+from harness.extraction import extract_program
 from harness.gate_output import annotation_text, log_text, markdown_text
 from harness.judge import Judge
 from harness.records import Benchmark, Verdict, from_json, to_json

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.chat import Chat
 from harness.errors import UsageError
 from harness.models.seam import Prompt, see_that_it_is_unicode
 
@@ -40,7 +41,7 @@ class Reader:
 
         Raises `UsageError` for a prompt that leaves none, or is not valid Unicode.
         """
-        tokens_of: dict[str, list[int]] = {}  # n samples of a task share their prompt
+        tokens_of: dict[str | Chat, list[int]] = {}  # n samples of a task share their prompt
         requests = []
         for place, prompt in enumerate(prompts):
             if prompt.text not in tokens_of:
@@ -56,6 +57,8 @@ class Reader:
         return requests
 
     def _tokens(self, prompt: Prompt) -> list[int]:
+        if isinstance(prompt.text, Chat):
+            raise UsageError(f"{prompt.task_id}: a chat, and {self.name} continues texts")
         see_that_it_is_unicode(prompt.text, f"{prompt.task_id}: the prompt")
         tokens: list[int] = self.tokenizer(prompt.text, verbose=False)["input_ids"]
         return tokens or [self.filler]  # a model must be given something to continue

@@ -11,17 +11,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from harness.chat import Chat
 from harness.errors import UsageError
 from harness.records import StopReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """One request for one completion. `seed` is that of this very sample, so that resuming changes nothing."""
+    """One request for one completion: a text to continue, or what a chat model is asked.
+
+    `seed` is that of this very sample, so that resuming changes nothing.
+    """
 
     task_id: str
     sample_index: int
-    text: str
+    text: str | Chat
     seed: int
 
 

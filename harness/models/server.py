@@ -21,6 +21,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeVar
 
+from harness.chat import Chat
 from harness.errors import MissingDependency, ModelUnavailable, UsageError
 from harness.evidence import clean
 from harness.model_options import KEY, address_of
@@ -110,6 +111,8 @@ class ServerModel:
         """
         see_that_they_make_sense(settings)
         for prompt in prompts:
+            if isinstance(prompt.text, Chat):
+                raise UsageError(f"{prompt.task_id}: a chat, and {self.name} continues texts")
             see_that_it_is_unicode(prompt.text, f"{prompt.task_id}: the prompt")
         return self._each(
             lambda client, place: self._completed(client, prompts[place], settings), len(prompts), settings.batch_size
@@ -172,7 +175,7 @@ class ServerModel:
 
     async def _answered(self, client: AsyncOpenAI, prompt: Prompt, settings: GenerationSettings) -> Completion:
         try:
-            answer = await self._said(client, prompt.text, settings, prompt.seed, self._patience)
+            answer = await self._said(client, str(prompt.text), settings, prompt.seed, self._patience)
         except UsageError as error:
             # A server that refuses everything by now would else pass for one that refuses this prompt.
             await self._see_that_it_still_answers(client)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.extract import extract_program
-from harness.protocols import protocol
+from harness.extraction import extract_program
+from harness.protocols import rules_for
 from harness.records import CheckTests, Sample, Task, from_json, to_json
 from harness.selfcheck import sample_of
 from sandbox import hostile_programs
@@ -182,7 +182,7 @@ def test_an_answer_is_kept_as_it_came() -> None:
     """What is run is made of it, by a protocol's rules; the answer itself is stored and read again unchanged."""
     assert len(ATTACKS) >= 10
     for text in [*ATTACKS, *(text[:100_000] for text in HOSTILE.values())]:
-        program = protocol("default").program(TASK, text)
+        program = rules_for("default", "humaneval").program(TASK, text)
         sample = replace(sample_of(TASK, program), completion=text)
         kept = from_json(Sample, to_json(sample))
         assert (kept.completion, kept.program) == (text, program)

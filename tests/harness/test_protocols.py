@@ -10,7 +10,8 @@ import pytest
 from harness.errors import UsageError
 from harness.models.reference import ReferenceModel
 from harness.models.seam import Completion, GenerationSettings, Prompt
-from harness.protocols import PROTOCOLS, family_of, protocol
+from harness.protocols import PROTOCOLS, rules_for
+from harness.protocols.families import family_of
 from harness.records import Benchmark, CheckTests, StopReason, Task
 
 TRUNCATE = '''
@@ -66,28 +67,34 @@ def _canonical(*tasks: Task) -> list[Completion]:
 @pytest.mark.parametrize("name", ["default", "evalplus-base"])
 @pytest.mark.parametrize("raw", GOLDEN)
 def test_prompts_are_golden(name: str, raw: str) -> None:
-    assert protocol(name).prompt(_task(raw)) == GOLDEN[raw]
+    assert rules_for(name, "humaneval").prompt(_task(raw)) == GOLDEN[raw]
 
 
 @pytest.mark.parametrize("name", ["default", "evalplus-base"])
 def test_decoding_is_that_of_evalplus(name: str) -> None:
-    rules = protocol(name)
-    assert rules.stop("humaneval") == (*EVERYWHERE, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
-    assert rules.stop("mbpp") == (*EVERYWHERE, '\n"""', "\nassert")
+    rules = rules_for(name, "humaneval")
+    assert rules.stop == (*EVERYWHERE, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
+    assert rules_for(name, "mbpp+").stop == (*EVERYWHERE, '\n"""', "\nassert")
     assert (rules.temperature, rules.top_p, rules.max_new_tokens, rules.n_samples) == (0.0, 0.95, 768, 1)
 
 
 def test_default_is_evalplus_base_by_another_name() -> None:
-    ours, theirs = (dataclasses.asdict(protocol(name)) for name in ("default", "evalplus-base"))
-    assert {key for key in ours if ours[key] != theirs[key]} == {"name", "source"}
-    assert all(name == one.name and one.source for name, one in PROTOCOLS.items())
+    for benchmark in ("humaneval", "mbpp"):
+        ours, theirs = (dataclasses.asdict(rules_for(name, benchmark)) for name in ("default", "evalplus-base"))
+        assert {key for key in ours if ours[key] != theirs[key]} == {"name", "source"}
+
+
+def test_the_table_has_each_protocol_by_its_own_name() -> None:
+    for name, families in PROTOCOLS.items():
+        assert families
+        assert all(rules.name == name and rules.source for rules in families.values())
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="no protocol 'evalplus': use one of default, evalplus-base"):
-        protocol("evalplus")
-    with pytest.raises(UsageError, match="no benchmark family 'gsm8k'"):
-        protocol("default").stop("gsm8k")
+        rules_for("evalplus", "humaneval")
+    with pytest.raises(UsageError, match="'tinypy' has no rules for mbpp: use default or evalplus-base"):
+        rules_for("tinypy", "mbpp")
 
 
 def test_families() -> None:
@@ -96,18 +103,20 @@ def test_families() -> None:
 
 
 def test_a_program_is_prompt_and_completion() -> None:
-    rules = protocol("evalplus-base")
+    rules = rules_for("evalplus-base", "humaneval")
     assert rules.program(_task(TRUNCATE), "    return number % 1.0\n") == TRUNCATE + "    return number % 1.0\n"
     assert rules.program(_task(SIMILAR), "x = 1") == SIMILAR + "x = 1"
 
 
 def test_a_program_continues_what_the_model_was_shown() -> None:
-    program = protocol("default").program(_task("def f(x):\n    "), "    y = x\n    return y")
+    program = rules_for("default", "humaneval").program(_task("def f(x):\n    "), "    y = x\n    return y")
     assert program == "def f(x):\n    y = x\n    return y"
 
 
 def test_tabs_become_blanks_so_that_they_do_not_mix() -> None:
-    program = protocol("evalplus-base").program(_task("def f(x):\n    y = 1\n"), "\tif x:\n\t\treturn y\n")
+    program = rules_for("evalplus-base", "humaneval").program(
+        _task("def f(x):\n    y = 1\n"), "\tif x:\n\t\treturn y\n"
+    )
     assert program == "def f(x):\n    y = 1\n    if x:\n        return y\n"
 
 
@@ -127,7 +136,7 @@ def test_canonical_answers_become_programs_that_hold_the_reference(prompt: str, 
     assert _canonical(task) == [Completion(text=text, stop_reason=StopReason.REFERENCE)]
     names: dict[str, object] = {}
     if prompt != "def f(x): return":  # such a prompt cannot be ended in a newline; it is a program by itself
-        exec(protocol("default").program(task, text), names)
+        exec(rules_for("default", "humaneval").program(task, text), names)
         assert "f" in names or "truncate_number" in names
 
 
@@ -145,4 +154,4 @@ def test_every_published_solution_of_humaneval_survives_the_round_trip() -> None
     for name, problem in read_problems().items():
         reference = problem["prompt"] + problem["canonical_solution"]
         task = _task(problem["prompt"], reference, name, problem["entry_point"])
-        assert protocol("default").program(task, _canonical(task)[0].text) == reference, json.dumps(name)
+        assert rules_for("default", "humaneval").program(task, _canonical(task)[0].text) == reference, json.dumps(name)

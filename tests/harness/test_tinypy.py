@@ -382,7 +382,7 @@ def test_prompts_are_the_bytes_of_the_program() -> None:
         assert rules.prompt(task) == task.prompt
         assert task.prompt.endswith(ending)
         assert rules.program(task, "\n# 1\t") == task.prompt + "\n# 1\t"
-        assert (rules.name, rules.stop("any"), rules.temperature) == ("tinypy", (stop,), 0.0)
+        assert (rules.name, rules.stop, rules.temperature) == ("tinypy", (stop,), 0.0)
         assert rules.max_new_tokens > max(len(text_tests(one).expected) for one in load_benchmark(name).tasks)
 
 
@@ -390,7 +390,7 @@ def test_another_protocol_has_no_rules_for_it() -> None:
     assert rules_for("tinypy", "tinypy-execution").name == "tinypy"
     with pytest.raises(UsageError, match="evalplus-base"):
         rules_for("evalplus-base", "tinypy-execution")
-    with pytest.raises(UsageError, match="no protocol 'tinypy'"):
+    with pytest.raises(UsageError, match="'tinypy' has no rules for humaneval: use default"):
         rules_for("tinypy", "humaneval")
 
 

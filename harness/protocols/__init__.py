@@ -1,0 +1,31 @@
+"""Named protocols: how a task becomes a prompt, how an answer is decoded, and how it becomes a program.
+
+A score means little without these choices, so each set of them has a name, which reports carry. What a published
+protocol does is not ours to improve: change `default`, or add a file, and a row to the table of them.
+"""
+
+from __future__ import annotations
+
+from harness.errors import UsageError
+from harness.protocols import default, evalplus_base, tinypy
+from harness.protocols.families import family_of
+from harness.protocols.rules import Rules as Rules
+
+PROTOCOLS: dict[str, dict[str, Rules]] = {one.NAME: one.RULES for one in (default, evalplus_base, tinypy)}
+
+
+def rules_for(name: str, benchmark_name: str) -> Rules:
+    """Return the rules of the protocol of that name for a benchmark.
+
+    TinyPy's tasks have a protocol of their own, which `default` stands for. Raises `UsageError` for a name that there
+    is not, and for a protocol that says nothing about such tasks.
+    """
+    if name not in PROTOCOLS:
+        raise UsageError(f"no protocol {name!r}: use one of {', '.join(PROTOCOLS)}")
+    family = family_of(benchmark_name)
+    if name == default.NAME and family in tinypy.RULES:
+        return tinypy.RULES[family]
+    if family not in PROTOCOLS[name]:
+        fitting = [one for one, families in PROTOCOLS.items() if family in families]
+        raise UsageError(f"protocol {name!r} has no rules for {benchmark_name}: use {' or '.join(fitting)}")
+    return PROTOCOLS[name][family]
