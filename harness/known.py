@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class KnownVerdicts:
-    """The verdicts of a run by what they follow from. For one thread; close it after use.
+    """The verdicts of a run by what they follow from. For one thread at a time; close it after use.
 
     `basis` names what all verdicts of the run follow from, beside task and program. `folder` keeps them across runs.
     """
@@ -110,7 +110,9 @@ class _Verdicts:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         with self._said():
-            self._database = sqlite3.connect(path or "", timeout=_BUSY_SECONDS, isolation_level=None)
+            self._database = sqlite3.connect(
+                path or "", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             # Losing the last rows with the power costs judging them again.
             mode = "WAL" if path else "OFF"
             self._database.execute(f"PRAGMA journal_mode={mode}").fetchone()

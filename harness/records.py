@@ -14,8 +14,10 @@ from harness.lines import Record as Record
 from harness.lines import from_json as from_json
 from harness.lines import to_json as to_json
 from harness.scores import Estimate as Estimate
+from harness.scores import ExtractionLoss as ExtractionLoss
 from harness.scores import HalfScore, TierSource, WeakRule
 from harness.scores import TierScore as TierScore
+from harness.scores import Tokens as Tokens
 
 
 class Outcome(StrEnum):
@@ -141,7 +143,10 @@ class Benchmark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One answer of a model to one task. `completion` is never edited; `program` is what was extracted from it."""
+    """One answer of a model to one task. `completion` is never edited; `program` is what was extracted from it.
+
+    `extraction` is the name of the rule that made the program; empty where none did.
+    """
 
     task_id: str
     sample_index: int
@@ -151,6 +156,7 @@ class Sample:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     seed: int | None = None
+    extraction: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,19 +200,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
-    """Token counts of a run; zero where the samples came from a file.
-
-    `scored` are the tokens, `scored_characters` the characters, of the texts that "token_accuracy" is over.
-    """
-
-    prompt: int = 0
-    completion: int = 0
-    scored: int = 0
-    scored_characters: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The result of one benchmark run. `outcomes` has a count per outcome, and the counts add up to `samples`.
 
@@ -236,6 +229,10 @@ class Report:
     hardcoded: int = 0  # samples that passed, with the answers to the tests in their source
     base_only: int = 0  # + benchmarks: samples that passed the base tests and not the others
     stopped_early: bool = False  # by a sequential gate or a time limit; the scores are of the tasks until then
+    truncated_completions: int = 0  # those that ended at the token limit, whatever became of them
+    no_code: int = 0  # completions that are blank, or of which extraction leaves nothing
+    extraction_loss: ExtractionLoss | None = None  # None where it was not looked for
+    caveats: tuple[str, ...] = ()  # see RunConfig
     metrics: dict[str, Estimate] = field(default_factory=dict)
     tune: HalfScore | None = None
     held_back: HalfScore | None = None
@@ -251,7 +248,8 @@ class Report:
 class RunConfig:
     """Everything that a run's result depends on, fully resolved, and what it was made with.
 
-    `fingerprint` (harness.store) covers every field that is not listed in `NOT_FINGERPRINTED`.
+    `fingerprint` (harness.store) covers every field that is not listed in `NOT_FINGERPRINTED`. `sandbox` is empty where
+    samples have been written and nothing is judged yet.
     """
 
     benchmark: str
@@ -288,3 +286,7 @@ class RunConfig:
     workers: int = 2
     cache: str = ""  # the folder of the verdicts of earlier runs that were taken over; empty without one
     not_promised: tuple[str, ...] = ()
+    extraction: str = ""  # the name of the rule that made programs of completions; empty where none did
+    origin: str = ""  # the folder of the run that these samples were written in, if another
+    caveats: tuple[str, ...] = ()  # what the origin's model would have been asked otherwise, or stopped at
+    audited: bool = False  # whether samples that do not pass are judged by the other rules as well

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness import metrics
-from harness.records import Benchmark, Estimate, Outcome, Report, RunConfig, Sample, Tokens, Verdict
+from harness.records import (
+    Benchmark,
+    Estimate,
+    ExtractionLoss,
+    Outcome,
+    Report,
+    RunConfig,
+    Sample,
+    StopReason,
+    Tokens,
+    Verdict,
+)
 from harness.tokens import TokenScore, accuracy
 from harness.weak import score_tiers
 
@@ -14,8 +26,12 @@ KS = (1, 10, 100)
 
 @dataclass(slots=True)
 class Tally:
-    """Counts while verdicts come in; holds a few numbers per task and no verdict."""
+    """Counts while samples and verdicts come in; holds a few numbers per task, and no sample or verdict.
 
+    `prompts` are those of the tasks: a program that is nothing else has no code of the model's.
+    """
+
+    prompts: Mapping[str, str] = field(default_factory=dict)
     outcomes: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(Outcome, 0))
     judged: dict[str, int] = field(default_factory=dict)
     passed: dict[str, int] = field(default_factory=dict)
@@ -29,6 +45,9 @@ class Tally:
     base_only: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    truncated_completions: int = 0
+    no_code: int = 0
+    extraction_loss: ExtractionLoss | None = None
 
     @property
     def samples(self) -> int:
@@ -41,6 +60,10 @@ class Tally:
     def add_sample(self, sample: Sample) -> None:
         self.prompt_tokens += sample.prompt_tokens or 0
         self.completion_tokens += sample.completion_tokens or 0
+        self.truncated_completions += sample.stop_reason is StopReason.LENGTH
+        program = sample.program.strip()
+        is_empty = not program or program == self.prompts.get(sample.task_id, "").strip()
+        self.no_code += is_empty or not sample.completion.strip()
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Count one verdict. `not_judged` counts as an outcome and in no score."""
@@ -121,6 +144,10 @@ def build_report(
         hardcoded=tally.hardcoded,
         base_only=tally.base_only,
         stopped_early=stopped_early,
+        truncated_completions=tally.truncated_completions,
+        no_code=tally.no_code,
+        extraction_loss=tally.extraction_loss,
+        caveats=config.caveats,
         metrics=tally.metrics(),
         tune=scores.tune,
         held_back=scores.held_back,

@@ -199,4 +199,5 @@ def _sample(task: Task, index: int, text: str, is_whole: bool) -> Sample:
         completion=text,
         program=text if is_whole else task.prompt + text,
         stop_reason=StopReason.FILE,
+        extraction="" if is_whole else "prompt-and-completion",
     )

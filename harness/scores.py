@@ -1,4 +1,4 @@
-"""The records of scores: an estimate, a tier's and a half's score, where tiers come from and what makes one weak.
+"""The records of scores and counts: an estimate, a tier's and a half's score, where tiers come from, tokens, losses.
 
 `harness.records` hands on those that reports have always had.
 """
@@ -80,3 +80,28 @@ class TierScore:
     weak: bool
     tune: HalfScore | None = None
     held_back: HalfScore | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Token counts of a run; zero where the samples came from a file.
+
+    `scored` are the tokens, `scored_characters` the characters, of the texts that "token_accuracy" is over.
+    """
+
+    prompt: int = 0
+    completion: int = 0
+    scored: int = 0
+    scored_characters: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractionLoss:
+    """The samples that did not pass, and would by another extraction rule: how many, and how many by each rule.
+
+    `not_judged` programs of such rules are the machine's failure: they are judged when the run goes on.
+    """
+
+    samples: int = 0
+    by_rule: dict[str, int] = field(default_factory=dict)
+    not_judged: int = 0

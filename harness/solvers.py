@@ -17,11 +17,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from harness.cells import open_cells
-from harness.evaluation import MEMORY_BYTES, PLUS_MEMORY_BYTES
 from harness.judge import Judge
 from harness.probes import Candidate, Prober, Target, asked
 from harness.progress import NoProgress, Progress
 from harness.records import Benchmark, Outcome, Sample, StopReason
+from harness.resolving import MEMORY_BYTES, PLUS_MEMORY_BYTES
 from sandbox import Limits, Sandbox
 
 # What a task is solved by that asks for no more than one operation, by parameters. As in the filter of StarCoder's

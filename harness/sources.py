@@ -15,7 +15,7 @@ from harness.model_options import ModelOptions as ModelOptions
 from harness.models.reference import ReferenceModel
 from harness.models.seam import Closable, Completion, GenerationSettings, Model, Prompt, Scorer
 from harness.protocols import rules_for
-from harness.records import Benchmark, Sample, StopReason, Task
+from harness.records import Benchmark, RunConfig, Sample, StopReason, Task
 from harness.samples import read_samples
 from harness.sampling import Decoding as Decoding
 from harness.sampling import Resolved, resolved_by
@@ -49,6 +49,8 @@ class Source:
     versions: dict[str, str] = field(default_factory=dict)
     is_at_hand: bool = False  # nobody has to write the samples
     runtime: dict[str, str] = field(default_factory=dict)  # e.g. dtype and device, on which samples depend
+    extraction: str = ""  # the name of the rule that makes programs of completions
+    run: RunConfig | None = None  # the run that the samples were written in, where they are another run's
 
 
 class OpenModels:
@@ -213,12 +215,10 @@ def _from_model(
         for (task, _), prompt, completion in zip(wanted, prompts, model.generate(prompts, timed), strict=True):
             if completion.stop_reason is StopReason.TIME:  # not answered, which is another thing than wrongly
                 continue
-            program = (
-                task.reference
-                if completion.stop_reason is StopReason.REFERENCE
-                else rules.program(task, completion.text)
-            )
-            yield _sample(prompt, completion, program)
+            if completion.stop_reason is StopReason.REFERENCE:
+                yield _sample(prompt, completion, task.reference, "")
+            else:
+                yield _sample(prompt, completion, rules.program(task, completion.text), rules.extraction)
 
     return Source(
         name=model.name,
@@ -231,6 +231,7 @@ def _from_model(
         token_scores=_token_scores(model, benchmark, tasks, resolved.batch_size),
         stop=rules.stop,
         is_at_hand=isinstance(model, ReferenceModel),
+        extraction="" if isinstance(model, ReferenceModel) else rules.extraction,
     )
 
 
@@ -258,7 +259,7 @@ def _token_scores(
     return pending
 
 
-def _sample(prompt: Prompt, completion: Completion, program: str) -> Sample:
+def _sample(prompt: Prompt, completion: Completion, program: str, extraction: str) -> Sample:
     return Sample(
         task_id=prompt.task_id,
         sample_index=prompt.sample_index,
@@ -268,6 +269,7 @@ def _sample(prompt: Prompt, completion: Completion, program: str) -> Sample:
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
         seed=prompt.seed,
+        extraction=extraction,
     )
 
 

@@ -1,6 +1,7 @@
 """The run folder: run.json, samples.jsonl, verdicts.jsonl, report.json; what makes a killed run go on.
 
-Where a model's predictions are scored as well, token_scores.jsonl has a line per task.
+Where a model's predictions are scored as well, token_scores.jsonl has a line per task; audit.jsonl has what programs
+that other rules extract were judged to be.
 
 Records are appended in the order of the samples and flushed one by one, so whatever the moment of a kill, the files
 hold whole records but for a torn last line, which is dropped. A disk that is full ends the run as the machine's
@@ -10,36 +11,45 @@ is over every field that a result depends on, and a run with another one is refu
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TypeVar
 
-from harness.errors import MeasurementInvalid, StoreMismatch, UsageError
+from harness.appending import Lines, drop_torn_line, opening, writing
+from harness.appending import write_whole as write_whole
+from harness.audit import AuditVerdict
+from harness.errors import StoreMismatch, UsageError
+from harness.evidence import clean
 from harness.records import Outcome, Report, RunConfig, Sample, Verdict, from_json, to_json
 from harness.spool import SortedLines
 from harness.tokens import TokenScore
 
 RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", "report.json"
 TOKEN_SCORES = "token_scores.jsonl"  # noqa: S105  (a file, no secret)
-_MADE_BY_A_RUN = (SAMPLES, VERDICTS, TOKEN_SCORES, REPORT)
+AUDIT = "audit.jsonl"
+_MADE_BY_A_RUN = (SAMPLES, VERDICTS, TOKEN_SCORES, AUDIT, REPORT)
 # What a run was made with, but which its results do not depend on.
 # Tiers that a file gave are covered by `tiers_digest`, the rates of the weak rule's baseline by the rule's digest. A
 # time limit decides how many samples there are, and the report says that; it changes none of them.
 NOT_FINGERPRINTED = frozenset(
     {
         *("workers", "versions", "dataset_source", "not_promised", "tiers", "tier_source", "weak_rates"),
-        *("time_limit_seconds", "cache"),
+        *("time_limit_seconds", "cache", "origin", "caveats", "audited"),
     }
 )
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-Line = TypeVar("Line", Sample, Verdict, TokenScore)
+# What verdicts depend on and samples do not, so that it may change while nothing is judged.
+_OF_JUDGING = frozenset(
+    {
+        *("sandbox", "image_digest", "cpu_seconds", "wall_seconds", "memory_bytes", "call_cpu_seconds"),
+        *("call_cpu_factor", "tiers_digest", "weak_rule", "partial"),
+    }
+)
+Line = TypeVar("Line", Sample, Verdict, TokenScore, AuditVerdict)
 Whole = TypeVar("Whole", RunConfig, Report)
 
 
@@ -50,7 +60,12 @@ def fingerprint(config: RunConfig) -> str:
 
 
 def read_report(folder: Path) -> Report:
-    """Return the report of a finished run. Raises UsageError if there is none."""
+    """Return the report of a finished run. Raises UsageError if there is none, which says so if nothing is judged."""
+    if not (folder / REPORT).exists() and (folder / RUN).exists() and not read_config(folder).sandbox:
+        raise UsageError(
+            f"{folder} holds samples of which none is judged yet: judge them with "
+            f"`harness eval --samples {folder} --tasks {clean(read_config(folder).benchmark)}`"
+        )
     return _read_whole(folder / REPORT, Report)
 
 
@@ -81,58 +96,6 @@ def read_lines(path: Path, kind: type[Line]) -> Iterator[Line]:
         raise UsageError(f"{path} is not there: is this the folder of a run?") from None
 
 
-@contextmanager
-def _opening(path: Path) -> Iterator[None]:
-    """Say what is wrong with a folder that cannot be written to. Raises UsageError, for a full disk as `_writing`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise _failure(path, error) from error
-        raise UsageError(f"cannot write to {path}: {error.strerror or error}. Give another --out.") from error
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Raise MeasurementInvalid, with the fix, when a file of a run that has begun cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise _failure(path, error) from error
-
-
-def _failure(path: Path, error: OSError) -> MeasurementInvalid:
-    return MeasurementInvalid(
-        f"cannot write {path}: {error.strerror or error}. What was recorded is kept: "
-        f"{'free some room there' if error.errno in _NO_ROOM else 'mend that'} and run the same command again to go on"
-    )
-
-
-class _Lines:
-    """A file to which records are added, a line for each. What was added is the kernel's to keep."""
-
-    def __init__(self, path: Path) -> None:
-        drop_torn_line(path)
-        self._path = path
-        self._file = path.open("ab", buffering=0)
-
-    def add(self, record: Sample | Verdict | TokenScore) -> None:
-        """Add a line, whole or not at all. Raises MeasurementInvalid when it cannot be written."""
-        left = memoryview(to_json(record).encode("ascii") + b"\n")
-        size = len(left)
-        with _writing(self._path):
-            try:
-                while left:
-                    left = left[self._file.write(left) :]
-            except OSError:
-                with suppress(OSError):  # what stays is dropped as a torn line
-                    self._file.truncate(os.fstat(self._file.fileno()).st_size - (size - len(left)))
-                raise
-
-    def close(self) -> None:
-        self._file.close()
-
-
 class RunFolder:
     """The folder of one run, open for writing. Use it as a context manager."""
 
@@ -144,9 +107,9 @@ class RunFolder:
         self.path = path
         self.config = config
         self.fingerprint = fingerprint(config)
-        self._files: list[_Lines] = []
-        self._token_scores: _Lines | None = None  # made when there is something to write
-        with _opening(path):
+        self._files: list[Lines] = []
+        self._more: dict[str, Lines] = {}  # by name, each made when there is something to write
+        with opening(path):
             path.mkdir(parents=True, exist_ok=True)
             self._lock = (path / ".lock").open("w")
         try:
@@ -155,7 +118,7 @@ class RunFolder:
             self._lock.close()
             raise UsageError(f"{path} is in use by another run: wait for it or give another --out") from None
         try:
-            with _opening(path):
+            with opening(path):
                 self._claim(config, resume)
                 self._samples = self._append_to(SAMPLES)
                 self._verdicts = self._append_to(VERDICTS)
@@ -173,24 +136,31 @@ class RunFolder:
                     (self.path / name).unlink(missing_ok=True)
         elif any((self.path / name).exists() for name in _MADE_BY_A_RUN):
             raise UsageError(f"{self.path} holds files of a run but no {RUN}; give another --out")
-        write_whole(self.path / RUN, json.dumps(asdict(config), indent=2) + "\n")
+        if config.sandbox or not (resume and self._is_judged()):
+            write_whole(self.path / RUN, json.dumps(asdict(config), indent=2) + "\n")
+
+    def _is_judged(self) -> bool:
+        """Whether the folder's configuration says in which sandbox, so that one that does not must not replace it."""
+        return (self.path / RUN).exists() and bool(read_config(self.path).sandbox)
 
     def _refuse_other(self, config: RunConfig) -> None:
         stored = read_config(self.path)
-        if fingerprint(stored) == self.fingerprint:
-            return
+        # Where one of the two judges nothing, it is enough that the samples are those of the other.
+        free = NOT_FINGERPRINTED if stored.sandbox and config.sandbox else NOT_FINGERPRINTED | _OF_JUDGING
         differing = [
             f"{field.name} was {_short(getattr(stored, field.name))}, now {_short(getattr(config, field.name))}"
             for field in fields(RunConfig)
-            if field.name not in NOT_FINGERPRINTED and getattr(stored, field.name) != getattr(config, field.name)
+            if field.name not in free and getattr(stored, field.name) != getattr(config, field.name)
         ]
+        if not differing:
+            return
         raise StoreMismatch(
             f"{self.path} belongs to another configuration: {'; '.join(differing)}. "
             "Give another --out, or --no-resume to start this one afresh."
         )
 
-    def _append_to(self, name: str) -> _Lines:
-        file = _Lines(self.path / name)
+    def _append_to(self, name: str) -> Lines:
+        file = Lines(self.path / name)
         self._files.append(file)
         return file
 
@@ -212,7 +182,7 @@ class RunFolder:
 
     def _rewrite_verdicts(self, lines: Iterable[bytes]) -> None:
         self._verdicts.close()
-        with _writing(self.path / VERDICTS):
+        with writing(self.path / VERDICTS):
             write_whole(self.path / VERDICTS, lines)
             self._verdicts = self._append_to(VERDICTS)
 
@@ -235,20 +205,32 @@ class RunFolder:
 
     def token_scores(self) -> Iterator[TokenScore]:
         """Yield the token scores that are already there."""
-        path = self.path / TOKEN_SCORES
-        drop_torn_line(path)
-        if path.exists():
-            yield from read_lines(path, TokenScore)
+        return self._read_more(TOKEN_SCORES, TokenScore)
 
     def add_token_score(self, score: TokenScore) -> None:
-        if self._token_scores is None:
-            with _writing(self.path / TOKEN_SCORES):
-                self._token_scores = self._append_to(TOKEN_SCORES)
-        self._token_scores.add(score)
+        self._add_more(TOKEN_SCORES, score)
+
+    def audited(self) -> Iterator[AuditVerdict]:
+        """Yield what is already there of programs that other rules extract."""
+        return self._read_more(AUDIT, AuditVerdict)
+
+    def add_audited(self, verdict: AuditVerdict) -> None:
+        self._add_more(AUDIT, verdict)
+
+    def _read_more(self, name: str, kind: type[Line]) -> Iterator[Line]:
+        drop_torn_line(self.path / name)
+        if (self.path / name).exists():
+            yield from read_lines(self.path / name, kind)
+
+    def _add_more(self, name: str, record: object) -> None:
+        if name not in self._more:
+            with writing(self.path / name):
+                self._more[name] = self._append_to(name)
+        self._more[name].add(record)
 
     def finish(self, report: Report) -> None:
         """Write the report. Raises MeasurementInvalid when it cannot be written."""
-        with _writing(self.path / REPORT):
+        with writing(self.path / REPORT):
             write_whole(self.path / REPORT, json.dumps(asdict(report), indent=2) + "\n")
 
     def close(self) -> None:
@@ -266,33 +248,3 @@ class RunFolder:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 120 else text[:117] + "..."
-
-
-def write_whole(path: Path, content: str | bytes | Iterable[bytes]) -> None:
-    """Write a file in one step: it holds what was there or the new content (text as UTF-8), never a part."""
-    parts = [content.encode()] if isinstance(content, str) else [content] if isinstance(content, bytes) else content
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("wb") as file:
-            file.writelines(parts)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)  # on a full disk, half a file would stand in the way of the next attempt
-
-
-def drop_torn_line(path: Path) -> None:
-    """Cut a file behind its last newline: what follows was being written when the process died."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        size = position = file.seek(0, os.SEEK_END)
-        while position > 0:
-            start = max(0, position - 65536)
-            file.seek(start)
-            found = file.read(position - start).rfind(b"\n")
-            if found >= 0:
-                position = start + found + 1
-                break
-            position = start
-        if position < size:
-            file.truncate(position)
