@@ -16,6 +16,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+Chains = tuple[tuple[str, ...], ...]
+
 END = "<|endoftext|>"
 OTHER = "<|other|>"
 CONTEXT = 96
@@ -27,6 +29,16 @@ CHAINS = (
     ("late:", *(f"line {i}\n" for i in range(30)), "\nassert", " no"),
     ("mark:", "good", OTHER, " bad", END),
     ("one:", "short\ndef evil", END),
+)
+# What thinks before it answers, and what does not: each text is in `test_reasoning.py`.
+THOUGHTS = (
+    ("think:", "<think>", "is it\ndef ", "f? ", "yes", "</think>", "\n\n", "    return 1", "\ndef ", "g", END),
+    ("open:", "or ", "not ", "</th", "ink>", "\n", "    pass", END),
+    ("long:", "<think>so", *(f"line {i}\n" for i in range(30)), "</think>\n\ndef f", "():\n", "  x\nclass A", END),
+    ("endless:", " <think>on", " and", " on", " and"),
+    ("ended:", "<think>hm", END),
+    ("plain:", "    s = ", "'</think>", "\ndef", " h", END),
+    ("blank:", "\n \n", "    y", "\nclass", END),
 )
 TEXTS = [
     "def f(x):\n    return x + 1\n",
@@ -42,12 +54,12 @@ def make_dreamer(folder: Path) -> None:
     _save(LlamaForCausalLM(_config(len(tokenizer), initializer_range=0.3)), tokenizer, folder)
 
 
-def make_parrot(folder: Path) -> None:
-    """Write the checkpoint `parrot`.
+def make_parrot(folder: Path, chains: Chains = CHAINS, special: Sequence[str] = (OTHER,)) -> None:
+    """Write the checkpoint `parrot`, or another that says these `chains`; `special` tokens are no text.
 
     Layers that add nothing, embeddings that tell all tokens apart, and a head that knows each one's successor.
     """
-    tokenizer = _tokenizer(_words(), [OTHER])
+    tokenizer = _tokenizer(_words(chains, special), special)
     size = len(tokenizer) + -len(tokenizer) % 8  # four heads of an even size
     model = LlamaForCausalLM(_config(len(tokenizer), hidden_size=size))
     with torch.no_grad():
@@ -55,21 +67,22 @@ def make_parrot(folder: Path) -> None:
             parameter.zero_()
         model.model.norm.weight.fill_(1)
         model.model.embed_tokens.weight.copy_(torch.eye(len(tokenizer), size))
-        for here, there in _successors(tokenizer):
+        for here, there in _successors(tokenizer, chains):
             model.lm_head.weight[there, here] = 1
     _save(model, tokenizer, folder)
 
 
-def make_singer(folder: Path) -> None:
-    """Write the checkpoint `singer`, with heads of a size that vLLM has kernels for.
+def make_singer(folder: Path, chains: Chains = CHAINS) -> None:
+    """Write the checkpoint `singer`, with heads of a size that vLLM has kernels for; it knows these `chains`.
 
     One dimension belongs to each of the parrot's words: no layer writes it, so that the head can read it.
     """
-    tokenizer = _tokenizer(_words(), [OTHER])
+    words = _words(chains, [OTHER])
+    tokenizer = _tokenizer(words, [OTHER])
     torch.manual_seed(3)
     sizes = {"hidden_size": 256, "num_attention_heads": 8, "head_dim": 32, "max_position_embeddings": CONTEXT}
     model = LlamaForCausalLM(_config(len(tokenizer), initializer_range=0.3, **sizes))
-    told = tokenizer.convert_tokens_to_ids([*_words(), OTHER])
+    told = tokenizer.convert_tokens_to_ids([*words, OTHER])
     place = {token: number for number, token in enumerate(told)}
     with torch.no_grad():
         embeddings, head = model.model.embed_tokens.weight, model.lm_head.weight
@@ -81,17 +94,17 @@ def make_singer(folder: Path) -> None:
         head[[*told, 0]] = 0  # which a dream never comes to
         for token, number in place.items():
             embeddings[token, number] = 1e5
-        for here, there in _successors(tokenizer):
+        for here, there in _successors(tokenizer, chains):
             head[there, place[here]] = 10
     _save(model, tokenizer, folder)
 
 
-def _words() -> list[str]:
-    return sorted({word for chain in CHAINS for word in chain} - {END, OTHER})
+def _words(chains: Chains, special: Sequence[str]) -> list[str]:
+    return sorted({word for chain in chains for word in chain} - {END, *special})
 
 
-def _successors(tokenizer: PreTrainedTokenizerFast) -> list[tuple[int, int]]:
-    pairs = [pair for chain in CHAINS for pair in itertools.pairwise(chain)]
+def _successors(tokenizer: PreTrainedTokenizerFast, chains: Chains) -> list[tuple[int, int]]:
+    pairs = [pair for chain in chains for pair in itertools.pairwise(chain)]
     return [tuple(tokenizer.convert_tokens_to_ids(pair)) for pair in pairs]
 
 

@@ -14,14 +14,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from harness.errors import ModelUnavailable
 from harness.models.adapter import adapter_digest, add_adapter, find_adapter
 from harness.models.checkpoint import digest_of, find_checkpoint, first_line, required
-from harness.models.decoding import Chooser, Deadline, StopLookout, finish
+from harness.models.decoding import Chooser
+from harness.models.endings import Deadline, StopLookout, finish
 from harness.models.loading import load_weights
 from harness.models.requests import Reader, Request, end_tokens, filler_of
 from harness.models.scoring import batches, count_right, read_text, windows
@@ -33,6 +34,7 @@ from harness.models.seam import (
     see_that_it_is_unicode,
     see_that_they_make_sense,
 )
+from harness.reasoning import ReasoningRule
 from harness.records import StopReason
 
 # Batches per window: rows of like length share a batch, and completions still come out soon and in order.
@@ -123,12 +125,12 @@ class LocalModel:
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
         """Yield one completion per prompt, in order, a window of some batches at a time.
 
-        A prompt that leaves less room than `max_new_tokens` gets what room there is. A deadline is kept to the token.
+        A prompt that leaves less room than `most_tokens` gets what room there is. A deadline is kept to the token.
         Raises `UsageError` before any work when a prompt leaves none or a setting makes no sense, `ModelUnavailable`
         when the model fails.
         """
         see_that_they_make_sense(settings)
-        requests = self._reader.requests(prompts, settings.max_new_tokens)
+        requests = self._reader.requests(prompts, settings.most_tokens)
         window = settings.batch_size * _BATCHES_IN_WINDOW
         for start in range(0, len(requests), window):
             completed: dict[int, Completion] = {}
@@ -137,6 +139,10 @@ class LocalModel:
                 completed.update(zip((row.place for row in batch), completions, strict=True))
             for place in sorted(completed):
                 yield completed[place]
+
+    def reasoning(self, prompt: Prompt) -> ReasoningRule:
+        """Return the rule that fits its completions of prompts like this; see `Reader.reasoning`."""
+        return self._reader.reasoning(prompt)
 
     def next_token_accuracy(self, texts: Sequence[str], batch_size: int = 8) -> Iterator[TextScore]:
         """Yield one score per text, in order; how a text longer than the context is cut, `scoring` says.
@@ -192,7 +198,7 @@ class LocalModel:
         padded = [[self._pad] * (width - len(tokens)) + tokens for tokens in prompts]
         mask = [[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in prompts]
         chooser = Chooser([row.seed for row in batch], settings.temperature, settings.top_p)
-        criteria: list[Any] = [StopLookout(self._tokenizer, prompts, settings.stop)]
+        criteria: list[Any] = [StopLookout(self._tokenizer, prompts, settings)]
         if settings.deadline is not None:
             criteria.append(Deadline(settings.deadline))
         with self._failures_said("generating", len(batch)):
@@ -208,18 +214,10 @@ class LocalModel:
                 logits_processor=LogitsProcessorList([chooser]),
                 stopping_criteria=StoppingCriteriaList(criteria),
             )
-        finished = [
-            finish(self._tokenizer, request.tokens, row[width:], self._end_tokens, settings.stop)
+        return [
+            finish(self._tokenizer, request, row[width:], self._end_tokens, settings)
             for request, row in zip(batch, rows.tolist(), strict=True)
         ]
-        if settings.deadline is None or rows.shape[1] - width == batch[0].limit:
-            return finished
-        return [_unless_ended(one) for one in finished]
-
-
-def _unless_ended(completion: Completion) -> Completion:
-    """Return a completion of a batch that the deadline ended: what had come to its own end before, or cut by time."""
-    return completion if completion.stop_reason is StopReason.STOP else replace(completion, stop_reason=StopReason.TIME)
 
 
 def _batches(requests: list[Request], size: int) -> Iterator[list[Request]]:

@@ -22,11 +22,24 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenDetails:
+    """What the tokens of a completion are."""
+
+    reasoning_tokens: Count | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Token counts, where the server counts."""
 
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
+    completion_tokens_details: TokenDetails | None = None
+
+    @property
+    def reasoning_tokens(self) -> int | None:
+        """How many tokens of the completion are thinking, where the server says it."""
+        return self.completion_tokens_details.reasoning_tokens if self.completion_tokens_details else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

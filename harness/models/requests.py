@@ -12,6 +12,9 @@ from typing import Any
 from harness.chat import Chat
 from harness.errors import UsageError
 from harness.models.seam import Prompt, see_that_it_is_unicode
+from harness.reasoning import CLOSE, OPEN, ReasoningRule
+
+_BLANKS = 8  # tokens: more than templates put behind a mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,7 @@ class Reader:
     context: int | None
     filler: int
 
-    def requests(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[Request]:
+    def requests(self, prompts: Sequence[Prompt], most_tokens: int) -> list[Request]:
         """Return one request per prompt, in order; a prompt that leaves less room than asked for gets what there is.
 
         Raises `UsageError` for a prompt that leaves none, or is not valid Unicode.
@@ -47,7 +50,7 @@ class Reader:
             if prompt.text not in tokens_of:
                 tokens_of[prompt.text] = self._tokens(prompt)
             tokens = tokens_of[prompt.text]
-            limit = max_new_tokens if self.context is None else min(max_new_tokens, self.context - len(tokens))
+            limit = most_tokens if self.context is None else min(most_tokens, self.context - len(tokens))
             if limit < 1:
                 raise UsageError(
                     f"{prompt.task_id}: the prompt has {len(tokens)} tokens, and the context of {self.name} holds"
@@ -55,6 +58,17 @@ class Reader:
                 )
             requests.append(Request(place=place, tokens=tokens, limit=limit, seed=prompt.seed))
         return requests
+
+    def reasoning(self, prompt: Prompt) -> ReasoningRule:
+        """Return the rule that fits completions of prompts like this, by what the tokenizer says of the model.
+
+        A model thinks if `<think>` and `</think>` are tokens of their own, or stand in its chat template.
+        """
+        own, template = self.tokenizer.get_added_vocab(), str(getattr(self.tokenizer, "chat_template", None))
+        if not all(mark in own or mark in template for mark in (OPEN, CLOSE)):
+            return ReasoningRule.NONE
+        end = self.tokenizer.decode(self._tokens(prompt)[-len(OPEN) - _BLANKS :])
+        return ReasoningRule.OPENED if end.rstrip().endswith(OPEN) else ReasoningRule.THINK
 
     def _tokens(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt.text, Chat):

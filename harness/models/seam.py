@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from harness.chat import Chat
 from harness.errors import UsageError
+from harness.reasoning import ReasoningRule
 from harness.records import StopReason
 
 
@@ -33,6 +34,8 @@ class Prompt:
 class GenerationSettings:
     """How to decode. `temperature` 0 means greedy; `stop` are strings at which a completion is cut, exclusive.
 
+    `reasoning` says what of a completion is thinking. Stop strings act behind it alone; with `max_reasoning_tokens` it
+    has at most these, its marks included, and the answer `max_new_tokens`; without, both have those together.
     `deadline`, of `time.monotonic()`, is when a model stops writing: what is not ended by then ends with
     `StopReason.TIME`, prompts that it has not begun as well. None: it takes as long as it takes.
     """
@@ -43,16 +46,27 @@ class GenerationSettings:
     stop: tuple[str, ...] = ()
     batch_size: int = 8
     deadline: float | None = None
+    reasoning: ReasoningRule = ReasoningRule.NONE
+    max_reasoning_tokens: int | None = None
+
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens of a completion, thinking and answer together."""
+        return self.max_new_tokens + (self.max_reasoning_tokens or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What a model wrote for one prompt: text up to the stop, why it ended, and token counts."""
+    """What a model wrote for one prompt: text up to the stop, why it ended, and token counts.
+
+    `completion_tokens` are all of them, `reasoning_tokens` those of its thinking (None: not known, or no matter).
+    """
 
     text: str
     stop_reason: StopReason
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +103,14 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
+class Thinker(Protocol):
+    """Can say whether it thinks before it answers. Offered by a `Model`, or not."""
+
+    def reasoning(self, prompt: Prompt) -> ReasoningRule:
+        """Return the rule that fits its completions of prompts like this. Raises as `generate` does."""
+
+
+@runtime_checkable
 class Closable(Protocol):
     """Holds more than memory of this process, and lets go of it. Offered by a `Model`, or not."""
 
@@ -98,11 +120,14 @@ class Closable(Protocol):
 
 def see_that_they_make_sense(settings: GenerationSettings) -> None:
     """Raise `UsageError` for a setting that no model can decode by."""
+    budget = settings.max_reasoning_tokens
     wanted = {
         "temperature of 0 or more": settings.temperature >= 0,
         "top_p above 0 and up to 1": 0 < settings.top_p <= 1,
         "max_new_tokens of 1 or more": settings.max_new_tokens >= 1,
         "batch_size of 1 or more": settings.batch_size >= 1,
+        "max_reasoning_tokens of 1 or more": budget is None or budget >= 1,
+        "rule for the thinking that max_reasoning_tokens is for": budget is None or settings.reasoning.thinks,
         "stop strings that are not empty": "" not in settings.stop,
     }
     for rule, holds in wanted.items():

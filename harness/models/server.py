@@ -25,7 +25,6 @@ from harness.chat import Chat
 from harness.errors import MissingDependency, ModelUnavailable, UsageError
 from harness.evidence import clean
 from harness.model_options import KEY, address_of
-from harness.models.decoding import cut
 from harness.models.in_order import in_order
 from harness.models.patience import Denied, Patience, Unusable, patiently
 from harness.models.replies import Answer, Listed, Listing, Served, Usage, read
@@ -36,6 +35,7 @@ from harness.models.seam import (
     see_that_it_is_unicode,
     see_that_they_make_sense,
 )
+from harness.reasoning import ReasoningRule, cut_answer
 from harness.records import StopReason
 
 if TYPE_CHECKING:
@@ -118,6 +118,10 @@ class ServerModel:
             lambda client, place: self._completed(client, prompts[place], settings), len(prompts), settings.batch_size
         )
 
+    def reasoning(self, prompt: Prompt) -> ReasoningRule:
+        """Return the rule for completions of prompts like this: a server does not say, and those who chat may think."""
+        return ReasoningRule.THINK if isinstance(prompt.text, Chat) else ReasoningRule.NONE
+
     def _each(self, ask: Callable[[AsyncOpenAI, int], Awaitable[Said]], count: int, at_once: int) -> Iterator[Said]:
         from openai import AsyncOpenAI, Timeout
 
@@ -188,12 +192,14 @@ class ServerModel:
         choice, usage = answer.choices[0], answer.usage or Usage()
         if choice.finish_reason == _FILTERED:
             raise UsageError(f"{prompt.task_id}: the server withholds the answer (finish_reason {_FILTERED})")
-        text = cut(choice.text, settings.stop)  # a server may know fewer stop strings, or leave them in
+        # A server may know fewer stop strings, or leave them in; of a model that thinks it has not been told them.
+        text = cut_answer(choice.text, settings.reasoning, settings.stop)
         return Completion(
             text=text,
             stop_reason=StopReason.STOP if text != choice.text else _REASONS[choice.finish_reason or ""],
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
         )
 
     async def _see_that_it_still_answers(self, client: AsyncOpenAI) -> None:
@@ -206,13 +212,14 @@ class ServerModel:
         self, client: AsyncOpenAI, text: str, settings: GenerationSettings, seed: int, patience: Patience
     ) -> Answer:
         """Return the answer to one request, which has a choice with a known reason for its end."""
-        stop = {"stop": list(settings.stop)} if settings.stop else {}
+        # A server looks for stop strings in the thinking, too (vLLM does, also where it takes the thinking out).
+        stop = {"stop": list(settings.stop)} if settings.stop and not settings.reasoning.thinks else {}
 
         async def ask() -> Answer:
             response = await client.completions.with_raw_response.create(
                 model=self.name,
                 prompt=text,
-                max_tokens=settings.max_new_tokens,
+                max_tokens=settings.most_tokens,
                 temperature=settings.temperature,
                 top_p=settings.top_p,
                 seed=seed,

@@ -17,7 +17,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -26,11 +26,12 @@ from typing import Any
 from harness.errors import ModelUnavailable, UsageError
 from harness.model_options import ModelOptions
 from harness.models.checkpoint import digest_of, find_checkpoint, first_line, parameters_of
-from harness.models.decoding import StopSearch, finish
+from harness.models.endings import RowWatch, finish
 from harness.models.loading import load_words
 from harness.models.requests import Reader, Request, end_tokens, filler_of
 from harness.models.seam import Completion, GenerationSettings, Prompt, see_that_they_make_sense
 from harness.models.vllm_start import Started, end, failures, see_that_it_is_there, start
+from harness.reasoning import ReasoningRule
 from harness.records import StopReason
 
 _AHEAD = 4  # completions that may wait for their turn, per request that may be under way
@@ -45,8 +46,7 @@ class _Flight:
 
     name: str
     request: Request
-    search: StopSearch | None
-    tokens: list[int] = field(default_factory=list)
+    watch: RowWatch
     over: bool = False
 
 
@@ -110,34 +110,38 @@ class VllmModel:
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
         """Yield one completion per prompt, in order; `batch_size` requests are in the engine at once.
 
-        A prompt that leaves less room than `max_new_tokens` gets what room there is. A deadline is kept to a step of
+        A prompt that leaves less room than `most_tokens` gets what room there is. A deadline is kept to a step of
         the engine. Raises `UsageError` before any work when a prompt leaves none, or for settings that vLLM cannot
         decode by, `ModelUnavailable` when the engine fails.
         """
         see_that_they_make_sense(settings)
-        requests = self._reader.requests(prompts, settings.max_new_tokens)
+        requests = self._reader.requests(prompts, settings.most_tokens)
         if requests:
             self._params(requests[0], settings)
         return self._in_order(requests, settings)
 
+    def reasoning(self, prompt: Prompt) -> ReasoningRule:
+        """Return the rule that fits its completions of prompts like this; see `Reader.reasoning`."""
+        return self._reader.reasoning(prompt)
+
     def _in_order(self, requests: list[Request], settings: GenerationSettings) -> Iterator[Completion]:
         waiting = deque(requests)
         mine: dict[int, _Flight] = {}
-        search = StopSearch(self._reader.tokenizer, settings.stop) if settings.stop else None
         try:
             for place in range(len(requests)):
                 while not (late := _is_late(settings)) and not (place in mine and mine[place].over):
                     reach = place + settings.batch_size * _AHEAD
                     while waiting and waiting[0].place < reach and len(self._flights) < settings.batch_size:
                         request = waiting.popleft()
-                        mine[request.place] = self._begin(request, settings, search)
+                        mine[request.place] = self._begin(request, settings)
                     self._step()
                 yield self._completion(mine.pop(place, None), settings, late)
         finally:
             self._give_up([flight for flight in mine.values() if not flight.over])
 
-    def _begin(self, request: Request, settings: GenerationSettings, search: StopSearch | None) -> _Flight:
-        flight = _Flight(name=next(self._names), request=request, search=search)
+    def _begin(self, request: Request, settings: GenerationSettings) -> _Flight:
+        watch = RowWatch(self._reader.tokenizer, request.tokens, settings)
+        flight = _Flight(name=next(self._names), request=request, watch=watch)
         prompt = {"type": "token", "prompt_token_ids": request.tokens}
         with self._failures_said():
             self._engine.add_request(flight.name, prompt, self._params(request, settings))
@@ -145,7 +149,7 @@ class VllmModel:
         return flight
 
     def _params(self, request: Request, settings: GenerationSettings) -> Any:
-        """Return what vLLM is told. Stop strings are none of it: `StopSearch` ends requests, `finish` cuts texts."""
+        """Return what vLLM is told. Stop strings are none of it: `RowWatch` ends requests, `finish` cuts texts."""
         from vllm import SamplingParams
         from vllm.exceptions import VLLMValidationError
         from vllm.sampling_params import RequestOutputKind
@@ -179,13 +183,13 @@ class VllmModel:
             if flight is None:
                 continue
             (written,) = output.outputs
-            flight.tokens.extend(written.token_ids)
+            is_over = flight.watch.add(written.token_ids)
             if output.finished:
                 if written.finish_reason not in _ENDS:
                     raise ModelUnavailable(f"vLLM gave a request to {self.name} up: {written.finish_reason}")
                 flight.over = True
                 del self._flights[flight.name]
-            elif flight.search is not None and flight.search.found(flight.request.tokens, flight.tokens):
+            elif is_over:
                 stopped.append(flight)
         self._give_up(stopped)
 
@@ -202,13 +206,9 @@ class VllmModel:
         """Return what a request came to; what had no end of its own at the deadline is cut by it."""
         if flight is None:
             return Completion(text="", stop_reason=StopReason.TIME)
-        cut_short = late and not flight.over
-        if cut_short:
+        if late and not flight.over:
             self._give_up([flight])
-        said = finish(self._reader.tokenizer, flight.request.tokens, flight.tokens, self._ends, settings.stop)
-        if cut_short and said.stop_reason is not StopReason.STOP:
-            return replace(said, stop_reason=StopReason.TIME)
-        return said
+        return finish(self._reader.tokenizer, flight.request, flight.watch.tokens, self._ends, settings)
 
     @contextmanager
     def _failures_said(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ from typing import Any
 from harness.errors import MissingDependency, ModelUnavailable, UsageError
 from harness.model_options import NO_VLLM, ModelOptions, see_that_it_is_installed
 from harness.models.checkpoint import first_line
-from harness.models.decoding import STEPS_BETWEEN_LOOKS
+from harness.models.endings import STEPS_BETWEEN_LOOKS
 from harness.models.loading import DTYPES
 from harness.models.vllm_worker import EndsWithUs
 

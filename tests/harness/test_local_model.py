@@ -24,7 +24,7 @@ from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizer
 
 from harness.errors import HarnessError, MissingDependency, ModelUnavailable, UsageError
 from harness.models import checkpoint
-from harness.models.decoding import Chooser, cut, decode
+from harness.models.decoding import Chooser, decode
 from harness.models.local import LocalModel
 from harness.models.seam import Completion, GenerationSettings, Prompt
 from harness.records import StopReason
@@ -187,8 +187,6 @@ def test_a_stop_string_may_span_tokens(parrot: LocalModel) -> None:
 def test_the_earliest_of_several_stop_strings_cuts(parrot: LocalModel) -> None:
     assert _one(parrot, "stop:", stop=("f g", "urn", "ret")).text == "    "
     assert _one(parrot, "stop:", stop=("f g", "1\nd")).text == "    return "
-    assert cut("abcdef", ("de", "cde", "x")) == "ab"
-    assert cut("abc", ()) == "abc"
 
 
 def test_a_stop_string_inside_one_token_cuts_inside(parrot: LocalModel) -> None:
