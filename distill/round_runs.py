@@ -60,6 +60,7 @@ class RoundRuns:
             decoding=decoding or Decoding(batch_size=self.config.batch_size, max_new_tokens=self.config.max_new_tokens),
             sandbox=self.machine.sandbox,
             workers=self.machine.workers,
+            audit=False,  # it is for readers of reports
             weak_below=self.config.weak_below if tasks == self.config.tasks else None,
         )
         try:

@@ -68,7 +68,7 @@ def main(verbose: bool) -> None:
 
 @main.command("eval")
 @click.option("--model", "-m", help="`canonical`, `demo:student`, a checkpoint folder, or org/name[@revision].")
-@click.option("--samples", type=click.Path(path_type=Path), help="A samples file (.jsonl, .jsonl.gz) to judge.")
+@click.option("--samples", type=click.Path(path_type=Path), help="Judge a samples file (.jsonl, .jsonl.gz) or a run's.")
 @click.option("--tasks", "-t", required=True, help="Benchmarks, separated by commas, or a .jsonl file of your own.")
 @backend_options
 @click.option("--protocol", default="default", show_default=True, help="Prompt, stop strings and extraction, by name.")
@@ -83,7 +83,9 @@ def main(verbose: bool) -> None:
 @click.option("--tiers", type=click.Path(path_type=Path), help="A file of `harness tiers --out`: the tasks' tiers.")
 @click.option("--weak-below", type=float, metavar="RATE", help="A tier is weak below this pass rate, in 0..1.")
 @click.option("--weak-baseline", type=click.Path(path_type=Path), help="A tier is weak below this run, paired.")
-@click.option("--partial", is_flag=True, help="Accept a samples file without samples for some tasks.")
+@click.option("--partial", is_flag=True, help="Accept samples that are not there for all tasks.")
+@click.option("--generate-only", is_flag=True, help="Write the samples and judge none; needs no sandbox.")
+@click.option("--no-audit", is_flag=True, help="Do not judge what other extraction rules make of samples that fail.")
 @sandbox_option
 @workers_option
 @click.option("--image", default="auto", show_default=True, help="Docker image: auto, registry, host, or a name.")
@@ -124,7 +126,7 @@ def main(verbose: bool) -> None:
     "--output-path",
     "-o",
     type=click.Path(path_type=Path),
-    show_default="runs/<model>--<tasks>",
+    show_default="runs/<model>--<tasks>, for a run's samples that run",
     help="Run folder; several benchmarks get a folder each in it.",
 )
 @click.option(
@@ -137,17 +139,24 @@ def main(verbose: bool) -> None:
 @click.option("--no-resume", is_flag=True, help="Start afresh where the folder holds a run already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reports as one JSON document.")
 def eval_command(**options: Any) -> None:
-    """Evaluate a model, or a file of samples, and write a run folder.
+    """Evaluate a model, or samples that are there, and write a run folder.
 
-    Run the same command again to go on where a run was stopped.
+    Run the same command again to go on where a run was stopped. Samples can be written on one machine and judged on
+    another: `--generate-only` there, `--samples RUN` here.
     """
-    from harness.commands import eval_config, print_reports
-    from harness.evaluation import evaluate
+    from harness.commands import eval_config, judging_options, print_written, see_that_options_fit
+    from harness.evaluation import evaluate, generate
+    from harness.print_report import print_reports
     from harness.progress import progress_for
 
-    as_json = options.pop("as_json")
+    context = click.get_current_context()
+    see_that_options_fit(context)
+    config, as_json = eval_config(options), options["as_json"]
     with _interrupts.end_soon():
-        reports = evaluate(eval_config(options), progress_for())
+        if options["generate_only"]:
+            print_written(generate(config, progress_for()), judging_options(context), as_json)
+            return
+        reports = evaluate(config, progress_for())
     sys.exit(print_reports(reports, as_json))
 
 
@@ -170,8 +179,8 @@ def tasks_command(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def show_command(run: Path, failures: int | None, task: str | None, html: Path | None, as_json: bool) -> None:
     """Show a run: its outcomes, then failures with code, first failing input, expected and actual value."""
-    from harness.commands import show
     from harness.pages import write_run_page
+    from harness.print_report import show
 
     if html is None:
         show(run, 5 if failures is None else failures, task, as_json)

@@ -1,34 +1,74 @@
-"""What the commands do between the options and the functions that they call: build configurations, print."""
+"""What the commands do between the options and the functions that they call: build configurations, print lists."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import sys
-from collections.abc import Iterator
+import shlex
 from contextvars import copy_context
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import click
+from click.core import ParameterSource
 
 from harness.benchmarks import load_benchmark, names
 from harness.benchmarks.data import cache_folder, may_download
 from harness.errors import UsageError
-from harness.evaluation import EvalConfig
+from harness.evaluation import EvalConfig, Written
 from harness.evidence import clean
 from harness.judge import EvalPlusRule
 from harness.options import chosen_backend
-from harness.records import Estimate, Outcome, Report, Sample, Tokens, Verdict
+from harness.print_report import EXIT_INVALID, console
 from harness.sources import Decoding
-from harness.store import SAMPLES, VERDICTS, read_lines, read_report
-from harness.tiers import source_text
-from harness.weak import weak_text
+from harness.stored import is_run
 
-if TYPE_CHECKING:
-    from rich.console import Console
+# Options of `harness eval` by what they are about; those that are in neither are about writing samples.
+_OF_JUDGING = (
+    *("sandbox", "workers", "image", "runtime", "cpu_seconds", "wall_seconds", "memory_mb", "min_time_limit"),
+    *("gt_time_limit_factor", "cache", "no_audit", "tiers", "weak_below", "weak_baseline"),
+)
+_OF_BOTH = frozenset({"model", "samples", "tasks", "limit", "partial", "out", "no_resume", "as_json", "generate_only"})
 
-EXIT_INVALID = 3
+
+def see_that_options_fit(context: click.Context) -> None:
+    """Raise UsageError for options of `harness eval` that were given and could change nothing beside the others."""
+    options = context.params
+    given = _given(context)
+    if options["generate_only"] and (options["samples"] is not None or options["partial"]):
+        raise UsageError(
+            "--generate-only has a model write samples: give --model, and leave --samples and --partial out"
+        )
+    if options["samples"] is None:
+        return
+    if writing := [text for name, text in given.items() if name not in _OF_BOTH and name not in _OF_JUDGING]:
+        raise UsageError(f"{', '.join(writing)}: about writing samples, and those of --samples are there: leave it out")
+    if options["no_resume"] and is_run(options["samples"]) and not options["out"]:
+        raise UsageError(
+            f"--no-resume would delete the samples of {options['samples']}, which is judged in its own folder: "
+            "give --out as well"
+        )
+
+
+def judging_options(context: click.Context) -> str:
+    """Return the options of `harness eval` about judging that were given, as they are typed."""
+    words = []
+    for name, text in _given(context).items():
+        if name in _OF_JUDGING:
+            value = context.params[name]
+            words += [text] if value is True else [text, shlex.quote(str(value))]
+    return " ".join(words)
+
+
+def _given(context: click.Context) -> dict[str, str]:
+    """Return the options that were typed: name and how it is spelt."""
+    return {
+        parameter.name: parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    }
 
 
 def eval_config(options: dict[str, Any]) -> EvalConfig:
@@ -43,7 +83,7 @@ def eval_config(options: dict[str, Any]) -> EvalConfig:
     memory = options["memory_mb"]
     return EvalConfig(
         tasks=tasks,
-        out=options["out"] or Path("runs") / _folder_name(model or (samples and samples.name) or "", tasks),
+        out=options["out"] or _default_out(model, samples, tasks),
         model=model,
         samples=samples,
         decoding=Decoding(
@@ -71,7 +111,15 @@ def eval_config(options: dict[str, Any]) -> EvalConfig:
         cache=_cache_folder(options["cache"]),
         image=options["image"],
         runtime=options["runtime"],
+        audit=not options["no_audit"],
     )
+
+
+def _default_out(model: str | None, samples: Path | None, tasks: tuple[str, ...]) -> Path:
+    """Return the folder of a run: a stored run's own, so that it ends as if it had been whole."""
+    if samples is not None and is_run(samples):
+        return samples
+    return Path("runs") / _folder_name(model or (samples.name if samples else ""), tasks)
 
 
 def _cache_folder(option: str | None) -> Path | None:
@@ -86,101 +134,18 @@ def _folder_name(model: str, tasks: tuple[str, ...]) -> str:
     return re.sub(r"[^\w.+@-]", "_", text)[:150]
 
 
-def console() -> Console:
-    """Return a console for standard output that takes texts as they are."""
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, soft_wrap=not sys.stdout.isatty())
-
-
-def percent(estimate: Estimate) -> str:
-    """Return an estimate as `22.0 % (17.8-27.0)`."""
-    return f"{estimate.value:.1%} ({100 * estimate.low:.1f}-{100 * estimate.high:.1f})"
-
-
-def print_reports(reports: list[Report], as_json: bool) -> int:
-    """Print reports and return the exit code: 3 if anything was not judged."""
+def print_written(written: list[Written], more: str, as_json: bool) -> None:
+    """Print where samples are that nothing has judged, and what judges them with the options `more`."""
     if as_json:
-        plain = [asdict(report) for report in reports]
+        plain = [{**asdict(one), "folder": str(one.folder)} for one in written]
         print(json.dumps(plain[0] if len(plain) == 1 else plain, indent=2))
-    else:
-        for report in reports:
-            _print_report(report)
-    unjudged = sum(report.outcomes[Outcome.NOT_JUDGED] for report in reports)
-    if not unjudged:
-        return 0
-    print(
-        f"{unjudged} samples could not be judged because the machine failed; they count in no score. "
-        "Run the same command again to judge them.",
-        file=sys.stderr,
-    )
-    return EXIT_INVALID
-
-
-def _print_report(report: Report) -> None:
-    from rich.table import Table
-
+        return
     out = console()
-
-    def say(text: str) -> None:
-        out.print(clean(text))  # a run may come from anywhere, and the name of a samples file is anybody's
-
-    title = f"{report.benchmark}: {report.model}, {report.samples} samples of {report.tasks} tasks"
-    say(f"{title} ({report.protocol}, {report.sandbox})")
-    scores = Table("", "95 % interval", box=None, pad_edge=False)
-    for name, estimates in (("", report.pass_at_k), (" (base tests)", report.base_pass_at_k or {})):
-        for k, estimate in estimates.items():
-            scores.add_row(clean(f"pass@{k}{name}"), percent(estimate))
-    out.print(scores)
-    counted = ", ".join(f"{name} {count}" for name, count in report.outcomes.items() if count)
-    say(f"outcomes: {counted}")
-    if report.flaky:
-        out.print(f"flaky: {report.flaky} samples that ran out of wall time came out differently when judged alone")
-    if report.reused:
-        out.print(f"reused: {report.reused} samples have the verdict of an identical program")
-    if report.hardcoded:
-        out.print(f"hardcoded: {report.hardcoded} samples that passed have the answers to the tests in their source")
-    if report.base_only:
-        out.print(f"base only: {report.base_only} samples pass the base tests and not the others")
-    for line in _tier_lines(report):
-        say(f"  {line}")
-    rates = [tier.pass_at_1.value for tier in report.tiers]
-    if rates != sorted(rates, reverse=True):
-        out.print("  pass@1 does not fall from tier to tier: the tiers do not rank these tasks for this model")
-    for name, estimate in report.metrics.items():
-        of_tokens = _token_note(report.tokens) if name == "token_accuracy" else ""
-        say(f"{name.replace('_', ' ')}: {percent(estimate)}{of_tokens}")
-    if report.missing_tasks:
-        say(f"without samples: {len(report.missing_tasks)} tasks")
-    if report.stopped_early:
-        out.print("stopped early by a sequential gate or a time limit: these scores are not those of a whole run")
-    for promise in report.not_promised:
-        say(f"not promised by this sandbox: {promise}")
-    out.print()
-
-
-def _token_note(tokens: Tokens) -> str:
-    """Return what to know about a token accuracy where tokens are no characters."""
-    if tokens.scored == tokens.scored_characters:
-        return ""
-    length = tokens.scored_characters / max(tokens.scored, 1)
-    return f", of tokens of {length:.2g} characters: it compares with that of models with the same tokenizer only"
-
-
-def _tier_lines(report: Report) -> Iterator[str]:
-    """Yield a line for each tier with its halves, one for all tiers, one on where tiers come from and what is weak."""
-    for tier in report.tiers:
-        whole = f"{tier.tier}: {tier.tasks} tasks, pass@1 {percent(tier.pass_at_1)}{', weak' if tier.weak else ''}"
-        sides = [
-            f"{name} {half.pass_at_1.value:.1%}{' weak' if half.weak else ''}"
-            for name, half in (("tune", tier.tune), ("held back", tier.held_back))
-            if half
-        ]
-        yield f"{whole}; {', '.join(sides)}" if sides else whole
-    if report.tune and report.held_back:
-        yield f"all: tune {percent(report.tune.pass_at_1)}, held back {percent(report.held_back.pass_at_1)}"
-    if report.tiers:
-        yield f"tiers by {source_text(report.tier_source)}; weak: {weak_text(report.weak_rule)}"
+    for one in written:
+        words = ["harness", "eval", "--samples", str(one.folder), "--tasks", one.tasks]
+        command = " ".join(filter(None, [shlex.join(words), more]))
+        out.print(clean(f"{one.benchmark}: {one.samples} of {one.total} samples in {one.folder}, none judged here"))
+        out.print(clean(f"judge them, here or where this folder is copied to: {command}"))
 
 
 def print_tasks(as_json: bool) -> None:
@@ -207,57 +172,6 @@ def _benchmarks_here() -> list[dict[str, Any]]:
         except UsageError as error:
             rows.append({"name": name, "tasks": None, "digest": None, "problem": str(error)})
     return rows
-
-
-def show(run: Path, failures: int, task: str | None, as_json: bool) -> None:
-    """Print a run's report and some of its failures; of one task, all its samples. Raises UsageError."""
-    report = read_report(run)
-    chosen: dict[tuple[str, int], Verdict] = {}
-    for verdict in read_lines(run / VERDICTS, Verdict):
-        if verdict.task_id == task or (task is None and not verdict.passed and len(chosen) < failures):
-            chosen[verdict.task_id, verdict.sample_index] = verdict
-    if task is not None and not chosen:
-        raise UsageError(f"no sample of {task!r} in {run}")
-    programs = {
-        (sample.task_id, sample.sample_index): sample
-        for sample in read_lines(run / SAMPLES, Sample)
-        if (sample.task_id, sample.sample_index) in chosen
-    }
-    if as_json:
-        cards = [{**asdict(verdict), "program": programs[key].program} for key, verdict in chosen.items()]
-        print(json.dumps({"report": asdict(report), "samples": cards}, indent=2))
-        return
-    _print_report(report)
-    for key, verdict in chosen.items():
-        _print_card(verdict, programs[key])
-
-
-def _print_card(verdict: Verdict, sample: Sample) -> None:
-    """Print one sample: verdict, evidence, code. All of it is untrusted text and stripped of control characters."""
-    from rich.panel import Panel
-    from rich.table import Table
-
-    evidence = verdict.evidence
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    tests = f"{verdict.tests_run} of {verdict.tests_expected} tests, {verdict.cpu_seconds:.2f} s CPU"
-    for name, value in (
-        ("outcome", f"{verdict.outcome} ({tests})"),
-        ("reason", evidence.reason),
-        ("input", evidence.call),
-        ("expected", evidence.expected),
-        ("actual", evidence.actual),
-        ("printed", evidence.output),
-        ("note", "the answers to the tests are in its source" if verdict.hardcoded else None),
-    ):
-        if value:
-            facts.add_row(name, clean(value, 600))
-    title = f"{verdict.task_id} [{verdict.sample_index}]"
-    out = console()
-    out.print(Panel(facts, title=title, title_align="left"))
-    # Numbered, so that no line begins with what a CI log would take for a command.
-    for number, line in enumerate(clean(sample.program, 4000).rstrip().split("\n"), 1):
-        out.print(f"{number:4}  {line}")
-    out.print()
 
 
 def print_doctor(as_json: bool) -> int:

@@ -160,6 +160,7 @@ class Written:
     """Samples that are in a run folder: how many of how many. None of them is judged by what wrote them."""
 
     benchmark: str
+    tasks: str  # what --tasks calls the benchmark
     folder: Path
     samples: int
     total: int
@@ -171,10 +172,12 @@ def generate(config: EvalConfig, progress: Progress | None = None) -> list[Writt
     Raises UsageError for what the user can mend, ModelUnavailable where the model fails; what is written is kept.
     """
     with opened(config) as asked:
-        return [_write(config, one, progress or NoProgress()) for one in asked]
+        return [
+            _write(config, name, one, progress or NoProgress()) for name, one in zip(config.tasks, asked, strict=True)
+        ]
 
 
-def _write(config: EvalConfig, asked: Asked, progress: Progress) -> Written:
+def _write(config: EvalConfig, tasks: str, asked: Asked, progress: Progress) -> Written:
     source, tally, count = asked.source, Tally(), 0
     run = resolve(config, asked.benchmark, source, asked.plan)
     with RunFolder(asked.out, run, config.resume) as store, progress:
@@ -185,4 +188,4 @@ def _write(config: EvalConfig, asked: Asked, progress: Progress) -> Written:
             if count > stored:
                 progress.step(None, 0)
         score_tokens(store, source, tally, progress)
-    return Written(benchmark=asked.benchmark.name, folder=asked.out, samples=count, total=source.total)
+    return Written(benchmark=asked.benchmark.name, tasks=tasks, folder=asked.out, samples=count, total=source.total)

@@ -110,8 +110,9 @@ def _gate_sequentially(
         if command is None:
             raise click.UsageError("there is no `eval` command to evaluate with", context)
         options = command.make_context("eval", list(evaluation), parent=context).params
-        if options.pop("as_json") or options["out"] or options["partial"]:
-            raise click.UsageError("--out, --json and --partial have no place behind `--`: RUN is the folder", context)
+        if options.pop("as_json") or options["out"] or options["partial"] or options["generate_only"]:
+            wrong = "--out, --json, --partial and --generate-only"
+            raise click.UsageError(f"{wrong} have no place behind `--`: RUN is the folder", context)
         config = eval_config({**options, "out": run})
         rule = StopRule(
             baselines=tuple(baselines), max_drop=rules.max_drop, alpha=rules.alpha, benchmarks=len(config.tasks)

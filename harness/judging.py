@@ -64,9 +64,10 @@ def slowest_first(samples: Iterator[Sample], seconds: Callable[[Sample], float])
         yield from sorted(some, key=lambda sample: -seconds(sample))
 
 
-def judge_all(samples: Iterator[Sample], work: Work, known: KnownVerdicts) -> None:
+def judge_all(samples: Iterator[Sample] | Iterator[Sample | None], work: Work, known: KnownVerdicts) -> None:
     """Judge every sample and hand each verdict to `work.keep`. Raises what `work.judge` raises.
 
+    A None among the samples says that there is none at the moment: time to keep what has been judged.
     Whatever ends it, verdicts that were there by then have been kept.
     """
     _Judging(work, known).run(samples)
@@ -80,12 +81,13 @@ class _Judging:
         self._finished: queue.SimpleQueue[tuple[Sample, Future[Verdict]]] = queue.SimpleQueue()
         self._state = _State()
 
-    def run(self, samples: Iterator[Sample]) -> None:
+    def run(self, samples: Iterator[Sample] | Iterator[Sample | None]) -> None:
         most = self._work.capacity * (1 if self._work.at_once else _AHEAD)
         state = self._state
         try:
             for sample in samples:
-                self._take(sample)
+                if sample is not None:
+                    self._take(sample)
                 while state.flying and (state.in_hand >= most or not self._finished.empty()):
                     self._settle()
                 if self._work.at_once and state.aside:

@@ -18,23 +18,33 @@ class Abandoned(Exception):
     """Nobody waits for the verdicts any more."""
 
 
+_IDLE_SECONDS = 0.2
+
+
 def judge_beside(
-    written: Generator[object, None, None], judge: Callable[[Iterator[None]], None], give_up: Callable[[], None]
+    written: Generator[object, None, None], judge: Callable[[Iterator[bool]], None], give_up: Callable[[], None]
 ) -> None:
     """Take everything from `written` on this thread while `judge(ticks)` runs on another.
 
-    `ticks` yields once for each thing that was taken and waits for the next. Raises what `written` raises, once all
-    that was taken before is judged; what `judge` raises, as soon as the next thing is taken. When this thread is
-    interrupted, `give_up` is called, so that whatever `judge` waits for ends.
+    `ticks` yields True for each thing that was taken, and False now and then while there is no further one. Raises what
+    `written` raises, once all that was taken before is judged; what `judge` raises, as soon as the next thing is taken.
+    When this thread is interrupted, `give_up` is called, so that whatever `judge` waits for ends.
     """
     taken: queue.SimpleQueue[bool] = queue.SimpleQueue()
     left = threading.Event()
 
-    def ticks() -> Iterator[None]:
-        while taken.get():
+    def ticks() -> Iterator[bool]:
+        while True:
+            try:
+                is_more = taken.get(timeout=_IDLE_SECONDS)
+            except queue.Empty:
+                yield False
+                continue
             if left.is_set():
                 raise Abandoned
-            yield
+            if not is_more:
+                return
+            yield True
 
     with ThreadPoolExecutor(1, thread_name_prefix="judging") as executor, closing(written):
         judging = executor.submit(judge, ticks())

@@ -10,13 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.commands import console, percent
 from harness.compare import Comparison, TierComparison
 from harness.errors import UsageError
 from harness.evidence import shown
 from harness.gate import GateResult, GateRules
 from harness.gate_output import junit, log_text, verdict_line, workflow_commands, write_summary
 from harness.half import Half, half_name
+from harness.print_report import console, percent
 from harness.store import write_whole
 from harness.verify import Verification
 

@@ -45,7 +45,7 @@ def print_selftest(result: SelfTest, as_json: bool) -> int:
 def _print(result: SelfTest) -> None:
     from rich.table import Table
 
-    from harness.commands import console
+    from harness.print_report import console
 
     out = console()
     table = Table("attack", "what it tries", "outcome", "", box=None, pad_edge=False)

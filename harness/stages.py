@@ -109,7 +109,7 @@ class JudgedRun:
         samples: Iterator[Sample] = write_samples(self._store, self._source, self._tally)
         if self._watch:
             samples = self._watch.until_decided(samples)
-        pending = self._pending(samples)
+        pending: Iterator[Sample] = (sample for sample in samples if not self._known.judged(sample))
         if self._watch is None:
             seconds = {task_id: self._judge.seconds(task) for task_id, task in self._tasks.items()}
             pending = slowest_first(pending, lambda sample: seconds[sample.task_id])
@@ -118,17 +118,15 @@ class JudgedRun:
     def _judge_beside(self, work: Work, sandbox: Sandbox) -> None:
         """Judge samples while a model writes others."""
 
-        def judge(ticks: Iterator[None]) -> None:
-            judge_all(self._pending(_followed(self._store.path / SAMPLES, ticks)), work, self._known)
+        def judge(ticks: Iterator[bool]) -> None:
+            samples = _followed(self._store.path / SAMPLES, ticks)
+            judge_all((one for one in samples if one is None or not self._known.judged(one)), work, self._known)
 
         def give_up() -> None:
             self._judge.stop()
             sandbox.close()  # else a program that runs would be waited for
 
         judge_beside(write_samples(self._store, self._source, self._tally), judge, give_up)
-
-    def _pending(self, samples: Iterator[Sample]) -> Iterator[Sample]:
-        return (sample for sample in samples if not self._known.judged(sample))
 
     def _audit(self, work: Work, progress: Progress) -> ExtractionLoss:
         """Judge what other rules make of the samples that did not pass."""
@@ -182,8 +180,8 @@ def _stepping(samples: Iterator[Sample], progress: Progress) -> Iterator[Sample]
         progress.step(None, 0)
 
 
-def _followed(path: Path, ticks: Iterator[None]) -> Iterator[Sample]:
-    """Yield the samples of a file that is being written, one whole line of which is there at each tick."""
+def _followed(path: Path, ticks: Iterator[bool]) -> Iterator[Sample | None]:
+    """Yield the samples of a file that is being written, one whole line of which is there at each tick that is true."""
     with path.open("rb") as file:
-        for _ in ticks:
-            yield from_json(Sample, file.readline())
+        for is_there in ticks:
+            yield from_json(Sample, file.readline()) if is_there else None

@@ -88,8 +88,8 @@ def _print(tiers: Tiers, as_json: bool) -> None:
 
     from rich.table import Table
 
-    from harness.commands import console
     from harness.evidence import clean
+    from harness.print_report import console
     from harness.scores import TierKind
 
     settings = tiers.source.settings

@@ -36,7 +36,7 @@ def print_written(written: Written, as_json: bool) -> None:
     """Print what was written: the files, and the means of each level."""
     from rich.table import Table
 
-    from harness.commands import console
+    from harness.print_report import console
 
     if as_json:
         print(json.dumps({**asdict(written), "text": str(written.text), "lines": str(written.lines)}, indent=2))

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from harness.benchmarks import load_benchmark
-from harness.commands import print_reports, show
 from harness.evaluation import EvalConfig, evaluate
 from harness.hardcoded import FEWEST_TESTS, LONGEST_PROGRAM, Hardcoded
+from harness.print_report import print_reports, show
 from harness.records import CallTests, CheckTests, Evidence, Outcome, Task, TextRule, TextTests, Verdict
 from harness.report import Tally
 from harness.store import read_lines

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from harness.commands import print_reports
 from harness.evaluation import EvalConfig, evaluate
+from harness.print_report import print_reports
 from harness.records import Outcome, Verdict
 from harness.store import read_lines
 from sandbox import SandboxError
