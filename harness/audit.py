@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from harness.answers import answer
 from harness.extraction import RULES
 from harness.judging import Work, judge_all
 from harness.known import KnownVerdicts
@@ -59,7 +60,7 @@ def others(task: Task, sample: Sample) -> dict[str, tuple[str, ...]]:
         return {}
     found: dict[str, tuple[str, ...]] = {}
     for name, rule in RULES.items():
-        program = rule.extract(task, sample.completion).rstrip()
+        program = rule.extract(task, answer(sample)).rstrip()
         if program != sample.program.rstrip():
             found[program] = (*found.get(program, ()), name)
     return found

@@ -19,12 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from harness.answers import shortcoming
 from harness.errors import UsageError
 from harness.evidence import clean
 from harness.expected import Expected, ExpectedValues
 from harness.findings import Finding, ValueNeeded, compare_all, run_again, run_suite
 from harness.hardcoded import Hardcoded
-from harness.records import CallTests, CheckTests, Evidence, Outcome, Sample, StopReason, Task, TextTests, Verdict
+from harness.records import CallTests, CheckTests, Evidence, Outcome, Sample, Task, TextTests, Verdict
 from harness.remote import Conversation, Diverged
 from harness.suite import Scores, Suite
 from harness.texts import compare_text
@@ -259,10 +260,7 @@ def _settled(finding: Finding, execution: Execution, limits: Limits, sample: Sam
     elif outcome is Outcome.OUT_OF_MEMORY and execution.peak_memory_bytes < limits.memory_bytes // 2:
         outcome = Outcome.ERROR  # it says MemoryError, but the counters do not
     if outcome not in (Outcome.PASSED, Outcome.NO_CODE, Outcome.NOT_JUDGED):
-        if not sample.completion.strip():
-            outcome = Outcome.NO_CODE
-        elif sample.stop_reason is StopReason.LENGTH:
-            outcome = Outcome.TRUNCATED
+        outcome = shortcoming(sample) or outcome
     return replace(finding, outcome=outcome, evidence=evidence, wall_cut=wall_cut)
 
 

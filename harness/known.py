@@ -22,8 +22,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from harness.answers import shortcoming
 from harness.errors import MeasurementInvalid, UsageError
-from harness.records import Outcome, Sample, StopReason, Task, TextTests, Verdict, from_json, to_json
+from harness.records import Outcome, Sample, Task, TextTests, Verdict, from_json, to_json
 from sandbox import open_sandbox
 
 FILE_NAME = "verdicts.sqlite3"
@@ -58,9 +59,8 @@ class KnownVerdicts:
         if isinstance(self._tasks[sample.task_id].tests, TextTests):
             return None
         # What the judge reads of a sample beside its program.
-        has_text, is_cut = bool(sample.completion.strip()), sample.stop_reason is StopReason.LENGTH
         key = hashlib.sha256(self._basis)
-        key.update(_bytes(f"{sample.task_id}\0{has_text}{is_cut}\0{sample.program}"))
+        key.update(_bytes(f"{sample.task_id}\0{shortcoming(sample)}\0{sample.program}"))
         return key.digest()
 
     def verdict(self, key: bytes) -> Verdict | None:

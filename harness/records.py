@@ -13,6 +13,7 @@ from typing import Any
 from harness.lines import Record as Record
 from harness.lines import from_json as from_json
 from harness.lines import to_json as to_json
+from harness.reasoning import ReasoningRule
 from harness.scores import Estimate as Estimate
 from harness.scores import ExtractionLoss as ExtractionLoss
 from harness.scores import HalfScore, TierSource, WeakRule
@@ -145,7 +146,8 @@ class Benchmark:
 class Sample:
     """One answer of a model to one task. `completion` is never edited; `program` is what was extracted from it.
 
-    `extraction` is the name of the rule that made the program; empty where none did.
+    `extraction` is the name of the rule that made the program; empty where none did. `reasoning_rule` says what of the
+    completion is thinking, and `reasoning_tokens` how many of its tokens are (None: not known, or no matter).
     """
 
     task_id: str
@@ -157,6 +159,8 @@ class Sample:
     completion_tokens: int | None = None
     seed: int | None = None
     extraction: str = ""
+    reasoning_rule: ReasoningRule = ReasoningRule.NONE
+    reasoning_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,4 +293,6 @@ class RunConfig:
     extraction: str = ""  # the name of the rule that made programs of completions; empty where none did
     origin: str = ""  # the folder of the run that these samples were written in, if another
     caveats: tuple[str, ...] = ()  # what the origin's model would have been asked otherwise, or stopped at
+    reasoning: ReasoningRule = ReasoningRule.NONE
+    max_reasoning_tokens: int | None = None  # on top of max_new_tokens; None: thinking and answer share those
     audited: bool = False  # whether samples that do not pass are judged by the other rules as well

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness import metrics
+from harness.answers import answer
 from harness.records import (
     Benchmark,
     Estimate,
@@ -45,6 +46,7 @@ class Tally:
     base_only: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
     truncated_completions: int = 0
     no_code: int = 0
     extraction_loss: ExtractionLoss | None = None
@@ -60,10 +62,11 @@ class Tally:
     def add_sample(self, sample: Sample) -> None:
         self.prompt_tokens += sample.prompt_tokens or 0
         self.completion_tokens += sample.completion_tokens or 0
+        self.reasoning_tokens += sample.reasoning_tokens or 0
         self.truncated_completions += sample.stop_reason is StopReason.LENGTH
         program = sample.program.strip()
         is_empty = not program or program == self.prompts.get(sample.task_id, "").strip()
-        self.no_code += is_empty or not sample.completion.strip()
+        self.no_code += is_empty or not answer(sample).strip()
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Count one verdict. `not_judged` counts as an outcome and in no score."""
@@ -101,6 +104,7 @@ class Tally:
         return Tokens(
             prompt=self.prompt_tokens,
             completion=self.completion_tokens,
+            reasoning=self.reasoning_tokens,
             scored=sum(score.tokens for score in self.token_scores),
             scored_characters=sum(score.characters for score in self.token_scores),
         )

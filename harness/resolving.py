@@ -102,6 +102,8 @@ def _written(config: EvalConfig, benchmark: Benchmark, source: Source) -> RunCon
         top_p=source.decoding.top_p,
         max_new_tokens=source.decoding.max_new_tokens,
         stop=source.stop,
+        reasoning=source.decoding.reasoning,
+        max_reasoning_tokens=source.decoding.max_reasoning_tokens,
         seed=source.decoding.seed,
         time_limit_seconds=source.decoding.time_limit_seconds,
         extraction=source.extraction,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.errors import UsageError
 from harness.model_options import BATCH_SIZES
 from harness.protocols import Rules
+from harness.reasoning import AUTO, RULES, ReasoningRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,9 @@ class Decoding:
 
     After `time_limit_seconds` of writing (None: no limit) no more samples come, and the report says
     `stopped_early`; what was answered is judged. The same call again goes on with the others, and has its time anew.
+
+    `reasoning` is a rule of `harness.reasoning`, or auto: the one that fits the model. With `max_reasoning_tokens` its
+    thinking has at most these and its answer `max_new_tokens`; without, both have those together.
     """
 
     protocol: str = "default"
@@ -25,6 +29,8 @@ class Decoding:
     seed: int = 0
     batch_size: int | None = None
     time_limit_seconds: float | None = None
+    reasoning: str = AUTO
+    max_reasoning_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +44,17 @@ class Resolved:
     seed: int = 0
     batch_size: int = 1
     time_limit_seconds: float | None = None
+    reasoning: ReasoningRule = ReasoningRule.NONE
+    max_reasoning_tokens: int | None = None
 
 
-def resolved_by(decoding: Decoding, rules: Rules, backend: str) -> Resolved:
-    """Return decoding with nothing left open, by a protocol and a backend. Raises UsageError for what cannot be."""
+def resolved_by(
+    decoding: Decoding, rules: Rules, backend: str, fitting: ReasoningRule = ReasoningRule.NONE
+) -> Resolved:
+    """Return decoding with nothing left open, by a protocol, a backend, and the rule that fits a model's thinking.
+
+    Raises UsageError for what cannot be.
+    """
     n_samples = rules.n_samples if decoding.n_samples is None else decoding.n_samples
     temperature = rules.temperature if decoding.temperature is None else decoding.temperature
     if n_samples < 1:
@@ -50,6 +63,7 @@ def resolved_by(decoding: Decoding, rules: Rules, backend: str) -> Resolved:
         raise UsageError(f"a time limit of {decoding.time_limit_seconds} s: more than 0")
     if n_samples > 1 and temperature == 0.0:
         raise UsageError(f"{n_samples} greedy samples of a task are all the same: give --temperature as well")
+    reasoning = _reasoning(decoding, fitting)
     return Resolved(
         n_samples=n_samples,
         temperature=temperature,
@@ -58,4 +72,21 @@ def resolved_by(decoding: Decoding, rules: Rules, backend: str) -> Resolved:
         seed=decoding.seed,
         batch_size=BATCH_SIZES.get(backend, 1) if decoding.batch_size is None else decoding.batch_size,
         time_limit_seconds=decoding.time_limit_seconds,
+        reasoning=reasoning,
+        max_reasoning_tokens=decoding.max_reasoning_tokens,
     )
+
+
+def _reasoning(decoding: Decoding, fitting: ReasoningRule) -> ReasoningRule:
+    if decoding.reasoning not in (AUTO, *RULES):
+        raise UsageError(f"--reasoning {decoding.reasoning}: use one of {', '.join((AUTO, *RULES))}")
+    rule = fitting if decoding.reasoning == AUTO else ReasoningRule(decoding.reasoning)
+    budget = decoding.max_reasoning_tokens
+    if budget is not None and budget < 1:
+        raise UsageError(f"--max-reasoning-tokens {budget}: at least 1")
+    if budget is not None and not rule.thinks:
+        raise UsageError(
+            "--max-reasoning-tokens bounds thinking, and none is expected of this model: leave it out, or give "
+            f"--reasoning {ReasoningRule.THINK} if it writes <think> before its answers"
+        )
+    return rule

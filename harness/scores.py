@@ -84,13 +84,14 @@ class TierScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """Token counts of a run; zero where the samples came from a file.
+    """Token counts of a run; zero where the samples came from a file. Of `completion`, `reasoning` are thinking.
 
     `scored` are the tokens, `scored_characters` the characters, of the texts that "token_accuracy" is over.
     """
 
     prompt: int = 0
     completion: int = 0
+    reasoning: int = 0
     scored: int = 0
     scored_characters: int = 0
 

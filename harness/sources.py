@@ -13,8 +13,9 @@ from harness.errors import UsageError
 from harness.model_options import HF, OPENAI, VLLM
 from harness.model_options import ModelOptions as ModelOptions
 from harness.models.reference import ReferenceModel
-from harness.models.seam import Closable, Completion, GenerationSettings, Model, Prompt, Scorer
-from harness.protocols import rules_for
+from harness.models.seam import Closable, Completion, GenerationSettings, Model, Prompt, Scorer, Thinker
+from harness.protocols import Rules, rules_for
+from harness.reasoning import ReasoningRule, answer_of
 from harness.records import Benchmark, RunConfig, Sample, StopReason, Task
 from harness.samples import read_samples
 from harness.sampling import Decoding as Decoding
@@ -185,13 +186,15 @@ def _from_model(
 ) -> Source:
     """Return a source that has a model write what is not there yet, in the order of tasks."""
     rules = rules_for(decoding.protocol, benchmark.name)
-    resolved = resolved_by(decoding, rules, names[1])
+    resolved = resolved_by(decoding, rules, names[1], _fitting(model, rules, tasks[0]))
     settings = GenerationSettings(
         temperature=resolved.temperature,
         top_p=resolved.top_p,
         max_new_tokens=resolved.max_new_tokens,
         stop=rules.stop,
         batch_size=resolved.batch_size,
+        reasoning=resolved.reasoning,
+        max_reasoning_tokens=resolved.max_reasoning_tokens,
     )
 
     def pending(stored: Container[tuple[str, int]]) -> Iterator[Sample]:
@@ -218,7 +221,9 @@ def _from_model(
             if completion.stop_reason is StopReason.REFERENCE:
                 yield _sample(prompt, completion, task.reference, "")
             else:
-                yield _sample(prompt, completion, rules.program(task, completion.text), rules.extraction)
+                answer = answer_of(completion.text, resolved.reasoning)
+                sample = _sample(prompt, completion, rules.program(task, answer), rules.extraction)
+                yield replace(sample, reasoning_rule=resolved.reasoning)
 
     return Source(
         name=model.name,
@@ -233,6 +238,13 @@ def _from_model(
         is_at_hand=isinstance(model, ReferenceModel),
         extraction="" if isinstance(model, ReferenceModel) else rules.extraction,
     )
+
+
+def _fitting(model: Model, rules: Rules, task: Task) -> ReasoningRule:
+    """Return what the model says of its thinking, when it is asked as this protocol asks."""
+    if not isinstance(model, Thinker):
+        return ReasoningRule.NONE
+    return model.reasoning(Prompt(task_id=task.task_id, sample_index=0, text=rules.prompt(task), seed=0))
 
 
 def _token_scores(
@@ -268,6 +280,7 @@ def _sample(prompt: Prompt, completion: Completion, program: str, extraction: st
         stop_reason=completion.stop_reason,
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
+        reasoning_tokens=completion.reasoning_tokens,
         seed=prompt.seed,
         extraction=extraction,
     )

@@ -25,6 +25,7 @@ from harness.appending import write_whole as write_whole
 from harness.audit import AuditVerdict
 from harness.errors import StoreMismatch, UsageError
 from harness.evidence import clean
+from harness.reasoning import ReasoningRule
 from harness.records import Outcome, Report, RunConfig, Sample, Verdict, from_json, to_json
 from harness.spool import SortedLines
 from harness.tokens import TokenScore
@@ -42,6 +43,8 @@ NOT_FINGERPRINTED = frozenset(
         *("time_limit_seconds", "cache", "origin", "caveats", "audited"),
     }
 )
+# Values of newer fields that say what was so before there were these fields: older runs keep their fingerprint.
+_AS_BEFORE = (("reasoning", ReasoningRule.NONE), ("max_reasoning_tokens", None))
 # What verdicts depend on and samples do not, so that it may change while nothing is judged.
 _OF_JUDGING = frozenset(
     {
@@ -55,7 +58,11 @@ Whole = TypeVar("Whole", RunConfig, Report)
 
 def fingerprint(config: RunConfig) -> str:
     """Return the SHA-256 over every field that a result depends on, as 64 hex digits."""
-    kept = {name: value for name, value in asdict(config).items() if name not in NOT_FINGERPRINTED}
+    kept = {
+        name: value
+        for name, value in asdict(config).items()
+        if name not in NOT_FINGERPRINTED and (name, value) not in _AS_BEFORE
+    }
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 

@@ -125,7 +125,7 @@ def test_stop_strings_act_behind_the_thinking_alone(thinker: LocalModel) -> None
     assert (plain.text, plain.reasoning_tokens) == ("    s = '</think>", 0)
     assert (blank.text, blank.reasoning_tokens) == ("\n \n    y", 0)
     (open_,) = said(thinker, "open:", reasoning=OPENED, stop=("not", "ss"))
-    assert (open_.text, open_.reasoning_tokens, open_.completion_tokens) == ("or not </think>\n    pa", 4, 6)
+    assert (open_.text, open_.reasoning_tokens, open_.completion_tokens) == ("or not </think>\n\n\n    pa", 4, 6)
 
 
 @pytest.mark.hf

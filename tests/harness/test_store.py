@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.errors import MeasurementInvalid, StoreMismatch, UsageError
-from harness.records import Evidence, Outcome, Report, RunConfig, Sample, StopReason, Tokens, Verdict, to_json
+from harness.records import (
+    Evidence,
+    Outcome,
+    Report,
+    RunConfig,
+    Sample,
+    StopReason,
+    Tokens,
+    Verdict,
+    from_json,
+    to_json,
+)
 from harness.scores import TierKind, TierSource, WeakKind, WeakRule
 from harness.store import (
     NOT_FINGERPRINTED,
@@ -147,6 +159,14 @@ def test_the_fingerprint_is_a_digest_that_does_not_change_from_run_to_run() -> N
     assert fingerprint(CONFIG) == fingerprint(replace(CONFIG, workers=9, versions={"a": "b"}))
     assert len(fingerprint(CONFIG)) == 64
     assert set(fingerprint(CONFIG)) <= set("0123456789abcdef")
+
+
+def test_runs_from_before_there_was_a_rule_for_thinking_keep_their_fingerprint() -> None:
+    before = {name: value for name, value in asdict(CONFIG).items() if "reasoning" not in name}
+    assert len(before) == len(fields(RunConfig)) - 2
+    assert from_json(RunConfig, json.dumps(before)) == CONFIG
+    covered = {name: value for name, value in before.items() if name not in NOT_FINGERPRINTED}
+    assert fingerprint(CONFIG) == hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
 
 
 @pytest.mark.parametrize("field", sorted({field.name for field in fields(RunConfig)} - NOT_FINGERPRINTED))

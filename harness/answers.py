@@ -1,0 +1,20 @@
+"""What of a sample is the model's answer, and what a sample without one is. Thinking is none (`harness.reasoning`)."""
+
+from __future__ import annotations
+
+from harness.reasoning import answer_of
+from harness.records import Outcome, Sample, StopReason
+
+
+def answer(sample: Sample) -> str:
+    """Return what a sample's program is made of: its completion without the thinking before it."""
+    return answer_of(sample.completion, sample.reasoning_rule)
+
+
+def shortcoming(sample: Sample) -> Outcome | None:
+    """Return what a sample is that does not pass, whatever its program did: no code, or cut off; None for neither."""
+    was_cut = sample.stop_reason is StopReason.LENGTH
+    if answer(sample).strip():
+        return Outcome.TRUNCATED if was_cut else None
+    has_thought = bool(sample.completion.strip() or sample.reasoning_tokens)
+    return Outcome.TRUNCATED if was_cut and has_thought else Outcome.NO_CODE
