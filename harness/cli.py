@@ -19,6 +19,7 @@ import click
 from harness.gate_commands import COMMANDS
 from harness.interrupts import EXIT_INTERRUPTED, Interrupts
 from harness.options import backend_options, sandbox_option, workers_option
+from harness.reasoning import AUTO, RULES
 from harness.selftest_command import selftest_command
 from harness.tiers_command import tiers_command
 
@@ -77,6 +78,17 @@ def main(verbose: bool) -> None:
 @click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy.  [default: the protocol's]")
 @click.option("--top-p", type=float, help="Nucleus sampling.  [default: the protocol's]")
 @click.option("--max-new-tokens", type=int, help="Longest completion, in tokens.  [default: the protocol's]")
+@click.option(
+    "--reasoning",
+    type=click.Choice([AUTO, *RULES]),
+    default=AUTO,
+    show_default=True,
+    help="What of a completion is thinking: nothing, what stands in <think> at its beginning, or, where the prompt "
+    "opened that, what comes before </think>; auto asks the tokenizer.",
+)
+@click.option(
+    "--max-reasoning-tokens", type=click.IntRange(1), help="Thinking gets these, and the answer --max-new-tokens."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the samples.")
 @click.option("--batch-size", "--bs", type=int, show_default="8, vllm 256", help="Prompts, or requests, at once.")
 @click.option("--limit", type=int, help="Only the first N tasks.")

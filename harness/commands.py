@@ -94,6 +94,8 @@ def eval_config(options: dict[str, Any]) -> EvalConfig:
             max_new_tokens=options["max_new_tokens"],
             seed=options["seed"],
             batch_size=options["batch_size"],
+            reasoning=options["reasoning"],
+            max_reasoning_tokens=options["max_reasoning_tokens"],
         ),
         options=chosen_backend(options),
         limit=options["limit"],

@@ -104,6 +104,8 @@ def _count_lines(report: Report) -> Iterator[str]:
             yield f"{name}: {count} samples {what}"
     if report.extraction_loss is not None:
         yield f"extraction loss: {loss_text(report.extraction_loss)}"
+    if report.tokens.reasoning:
+        yield f"thinking: {report.tokens.reasoning} of {report.tokens.completion} tokens that were written"
     for caveat in report.caveats:
         yield f"mind: {caveat}"
 

@@ -14,8 +14,12 @@ import pytest
 from harness import Completion, EvalConfig, GenerationSettings, Prompt, StopReason, UsageError, evaluate
 from harness.answers import answer, shortcoming
 from harness.benchmarks import load_benchmark
+from harness.cli import eval_command
+from harness.commands import eval_config
+from harness.print_report import print_reports
 from harness.reasoning import ReasoningRule
-from harness.records import Outcome, Report, Sample
+from harness.records import Outcome, Report, Sample, Tokens
+from harness.report import Tally
 from harness.sources import Decoding, Source, _from_model
 from harness.store import read_config, read_lines
 
@@ -122,6 +126,18 @@ def test_options_come_to_what_the_model_is_told(tasks: Path) -> None:
         told(THINK, reasoning="much")
 
 
+def test_the_command_line_hands_them_on_and_the_report_says_how_much_was_thought(tasks: Path) -> None:
+    words = ["--model", "m", "--tasks", "t", "--reasoning", "opened", "--max-reasoning-tokens", "7"]
+    with eval_command.make_context("eval", list(words)) as context:
+        decoding = eval_config(context.params).decoding
+    assert (decoding.reasoning, decoding.max_reasoning_tokens) == ("opened", 7)
+    with eval_command.make_context("eval", words[:4]) as context:
+        assert eval_config(context.params).decoding == Decoding()
+    tally = Tally()
+    tally.add_sample(one(tasks, Scripted("<think>")))
+    assert tally.tokens() == Tokens(completion=9, reasoning=4)
+
+
 @pytest.fixture(scope="module")
 def thinker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a checkpoint that answers every prompt of a protocol with thoughts, and `return 2`."""
@@ -144,10 +160,14 @@ def run(tasks: Path, model: Path, out: Path, **decoding: Any) -> Report:
 @pytest.mark.hf
 @pytest.mark.docker
 @pytest.mark.slow
-def test_a_model_that_thinks_is_evaluated_by_its_answers(tasks: Path, thinker: Path, tmp_path: Path) -> None:
+def test_a_model_that_thinks_is_evaluated_by_its_answers(
+    tasks: Path, thinker: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     report = run(tasks, thinker, tmp_path / "run")
     assert (report.outcomes["passed"], report.outcomes["failed"]) == (1, 1)
     assert (report.tokens.completion, report.tokens.reasoning) == (10, 6)
+    print_reports([report], as_json=False)
+    assert "thinking: 6 of 10 tokens that were written" in capsys.readouterr().out
     config = read_config(tmp_path / "run")
     assert (config.reasoning, config.max_reasoning_tokens) == (THINK, None)
     first, _ = read_lines(tmp_path / "run" / "samples.jsonl", Sample)
