@@ -17,8 +17,8 @@ NO_VLLM = (
 )
 KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"  # environment variables
 _BACKENDS_OF = {
-    **dict.fromkeys(("base_url", "request_seconds"), (OPENAI,)),
-    **dict.fromkeys(("dtype", "revision", "trust_remote_code"), (HF, VLLM)),
+    **dict.fromkeys(("base_url", "request_seconds", "tokenizer"), (OPENAI,)),
+    **dict.fromkeys(("dtype", "revision"), (HF, VLLM)),
     "quantization": (HF, VLLM),
     **dict.fromkeys(("device", "peft_model"), (HF,)),
     **dict.fromkeys(("tensor_parallel_size", "gpu_memory_utilization", "max_model_len"), (VLLM,)),
@@ -35,7 +35,8 @@ class ModelOptions:
     `gpu_memory_utilization` (0..1) of the memory is the engine's, `max_model_len` tokens are its context; None is what
     vLLM takes by itself.
     `base_url` is like http://localhost:8000/v1 (None: what `OPENAI_BASE_URL` says); `request_seconds` is how long one
-    answer may take before it is asked for again. Raises UsageError for a value that means nothing to the backend.
+    answer may take before it is asked for again; `tokenizer` is a folder or an id (org/name or org/name@revision), by
+    which prompts are read here and sent as tokens. Raises UsageError for a value that means nothing to the backend.
     """
 
     backend: str = HF
@@ -52,6 +53,7 @@ class ModelOptions:
     enforce_eager: bool = False
     base_url: str | None = None
     request_seconds: float = 600.0
+    tokenizer: str | None = None
 
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
@@ -63,6 +65,8 @@ class ModelOptions:
                     f"{one.name} means nothing to the backend {self.backend}, only to {' and '.join(backends)}: "
                     "leave it out"
                 )
+        if self.backend == OPENAI and self.trust_remote_code and self.tokenizer is None:
+            raise UsageError("trust_remote_code means nothing to the backend openai without a tokenizer: leave it out")
         if self.request_seconds <= 0:
             raise UsageError(f"request_seconds {self.request_seconds:g}: more than 0")
         if self.tensor_parallel_size < 1 or (self.max_model_len is not None and self.max_model_len < 1):

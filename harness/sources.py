@@ -7,27 +7,23 @@ import time
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.backends import OpenModels as OpenModels
+from harness.backends import open_model as open_model
+from harness.chat import Chat
 from harness.errors import UsageError
-from harness.model_options import HF, OPENAI, VLLM
+from harness.model_options import HF, OPENAI
 from harness.model_options import ModelOptions as ModelOptions
 from harness.models.reference import ReferenceModel
-from harness.models.seam import Closable, Completion, GenerationSettings, Model, Prompt, Scorer, Thinker
-from harness.protocols import Rules, rules_for
+from harness.models.seam import Batching, Completion, GenerationSettings, Model, Prompt, Reading, Thinker
+from harness.prompts import AskedPrompt, asked_prompts, chat_protocol, whole_groups
+from harness.protocols import Rules, default, rules_for
 from harness.reasoning import ReasoningRule, answer_of
 from harness.records import Benchmark, RunConfig, Sample, StopReason, Task
 from harness.samples import read_samples
 from harness.sampling import Decoding as Decoding
 from harness.sampling import Resolved, resolved_by
-from harness.tokens import TokenScore, scored_text
-
-if TYPE_CHECKING:
-    from harness.models.local import LocalModel
-    from harness.models.server import ServerModel
-    from harness.models.vllm_engine import VllmModel
-
-    AnyModel = LocalModel | ServerModel | VllmModel
+from harness.tokens import TokenScore, scores_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,28 +47,10 @@ class Source:
     is_at_hand: bool = False  # nobody has to write the samples
     runtime: dict[str, str] = field(default_factory=dict)  # e.g. dtype and device, on which samples depend
     extraction: str = ""  # the name of the rule that makes programs of completions
+    tokenizer_digest: str = ""
+    template_digest: str = ""
+    prompts: tuple[AskedPrompt, ...] = ()  # one per task, where a model says what it is asked
     run: RunConfig | None = None  # the run that the samples were written in, where they are another run's
-
-
-class OpenModels:
-    """The models of one evaluation: each is opened when it is first asked for, and once. Close it to end them."""
-
-    def __init__(self, options: ModelOptions) -> None:
-        self.options = options
-        self._open: dict[str, AnyModel] = {}
-
-    def get(self, name: str) -> AnyModel:
-        """Return the model that `--model` means by a name. Raises UsageError or ModelUnavailable."""
-        if name not in self._open:
-            self._open[name] = _opened(name, self.options)
-        return self._open[name]
-
-    def close(self) -> None:
-        """End what has processes of its own, and let go of all of them."""
-        while self._open:
-            _, model = self._open.popitem()
-            if isinstance(model, Closable):
-                model.close()
 
 
 def open_source(
@@ -122,63 +100,25 @@ def _one_each(decoding: Decoding) -> Decoding:
     return replace(decoding, n_samples=1, temperature=0.0)
 
 
-def open_model(name: str, options: ModelOptions | None = None) -> Model:
-    """Return the model that `--model` would take: a checkpoint folder, an id on the hub, a name on a server.
-
-    For callers with prompts of their own; those of a benchmark's tasks are `open_source`'s. Raises UsageError for
-    `canonical`, which answers tasks alone, and ModelUnavailable for what cannot be fetched, loaded or reached.
-    """
-    options = options or ModelOptions()
-    if name == "canonical" and options.backend != OPENAI:
-        raise UsageError("canonical knows the solutions of a benchmark and answers no other prompt: name a model")
-    return _opened(name, options)
-
-
-def _opened(name: str, options: ModelOptions) -> AnyModel:
-    if options.backend == OPENAI:
-        return _connect(name, options)
-    return _start(name, options) if options.backend == VLLM else _load(name, options)
-
-
-def _load(name: str, options: ModelOptions) -> LocalModel:
-    from harness.models.local import LocalModel
-
-    return LocalModel.load(
-        name,
-        dtype=options.dtype,
-        device=options.device,
-        trust_remote_code=options.trust_remote_code,
-        revision=options.revision,
-        quantization=options.quantization,
-        peft_model=options.peft_model,
-    )
-
-
-def _connect(name: str, options: ModelOptions) -> ServerModel:
-    from harness.models.patience import Patience
-    from harness.models.server import ServerModel
-
-    return ServerModel.connect(name, options.base_url, Patience(request_seconds=options.request_seconds))
-
-
-def _start(name: str, options: ModelOptions) -> VllmModel:
-    from harness.models.vllm_engine import VllmModel
-
-    return VllmModel.load(name, options)
-
-
 def _from_opened(
     name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, models: OpenModels
 ) -> Source:
     rules = rules_for(decoding.protocol, benchmark.name)  # known before a model is opened
+    if any(isinstance(rules.prompt(task), Chat) for task in tasks[:1]):
+        models.see_that_it_chats(name)
     model = models.get(name)
     source = _from_model(model, benchmark, tasks, decoding, (rules.name, models.options.backend))
-    return replace(source, versions=model.versions(), runtime=_runtime_of(model))
-
-
-def _runtime_of(model: AnyModel) -> dict[str, str]:
+    if decoding.protocol == default.NAME and source.template_digest and (other := chat_protocol(benchmark)):
+        models.say_once(
+            f"{name} has a chat template, and the protocol {default.NAME} has it go on from texts: --protocol {other} "
+            "asks it as a chat model"
+        )
     runtime = model.runtime
-    return runtime if isinstance(runtime, dict) else runtime.recorded()
+    return replace(
+        source,
+        versions=model.versions(),
+        runtime=runtime if isinstance(runtime, dict) else runtime.recorded(),
+    )
 
 
 def _from_model(
@@ -197,25 +137,23 @@ def _from_model(
         max_reasoning_tokens=resolved.max_reasoning_tokens,
     )
 
+    by_id = {task.task_id: task for task in tasks}
+    texts = {task.task_id: rules.prompt(task) for task in tasks}
+
+    def prompt_of(task: Task, index: int) -> Prompt:
+        seed = sample_seed(resolved.seed, task.task_id, index)
+        return Prompt(task_id=task.task_id, sample_index=index, text=texts[task.task_id], seed=seed)
+
     def pending(stored: Container[tuple[str, int]]) -> Iterator[Sample]:
-        wanted = [
-            (task, index)
-            for task in tasks
-            for index in range(resolved.n_samples)
-            if (task.task_id, index) not in stored
-        ]
-        prompts = [
-            Prompt(
-                task_id=task.task_id,
-                sample_index=index,
-                text=rules.prompt(task),
-                seed=sample_seed(resolved.seed, task.task_id, index),
-            )
-            for task, index in wanted
-        ]
+        together = model.together(resolved.batch_size) if isinstance(model, Batching) else 1
+        keys = ((task.task_id, index) for task in tasks for index in range(resolved.n_samples))
+        prompts = [prompt_of(by_id[task_id], index) for task_id, index in whole_groups(keys, stored, together)]
         limit = resolved.time_limit_seconds
         timed = settings if limit is None else replace(settings, deadline=time.monotonic() + limit)
-        for (task, _), prompt, completion in zip(wanted, prompts, model.generate(prompts, timed), strict=True):
+        for prompt, completion in zip(prompts, model.generate(prompts, timed), strict=True):
+            task = by_id[prompt.task_id]
+            if (prompt.task_id, prompt.sample_index) in stored:
+                continue
             if completion.stop_reason is StopReason.TIME:  # not answered, which is another thing than wrongly
                 continue
             if completion.stop_reason is StopReason.REFERENCE:
@@ -233,10 +171,13 @@ def _from_model(
         decoding=resolved,
         total=len(tasks) * resolved.n_samples,
         samples=pending,
-        token_scores=_token_scores(model, benchmark, tasks, resolved.batch_size),
+        token_scores=scores_by(model, benchmark, tasks, resolved.batch_size),
         stop=rules.stop,
         is_at_hand=isinstance(model, ReferenceModel),
         extraction="" if isinstance(model, ReferenceModel) else rules.extraction,
+        prompts=asked_prompts(model, [prompt_of(task, 0) for task in tasks]),
+        tokenizer_digest=model.tokenizer_digest if isinstance(model, Reading) else "",
+        template_digest=model.template_digest if isinstance(model, Reading) else "",
     )
 
 
@@ -245,30 +186,6 @@ def _fitting(model: Model, rules: Rules, task: Task) -> ReasoningRule:
     if not isinstance(model, Thinker):
         return ReasoningRule.NONE
     return model.reasoning(Prompt(task_id=task.task_id, sample_index=0, text=rules.prompt(task), seed=0))
-
-
-def _token_scores(
-    model: Model, benchmark: Benchmark, tasks: tuple[Task, ...], batch_size: int
-) -> Callable[[Container[str]], Iterator[TokenScore]] | None:
-    """Return what scores the tasks' texts, if the benchmark wants it and the model can."""
-    if not (benchmark.scores_tokens and isinstance(model, Scorer)):
-        return None
-    scorer: Scorer = model
-
-    def pending(stored: Container[str]) -> Iterator[TokenScore]:
-        wanted = [task for task in tasks if task.task_id not in stored]
-        texts = [scored_text(task) for task in wanted]
-        scores = scorer.next_token_accuracy(texts, batch_size)
-        for task, text, score in zip(wanted, texts, scores, strict=True):
-            yield TokenScore(
-                task_id=task.task_id,
-                tokens=score.tokens,
-                predicted=score.predicted,
-                right=score.right,
-                characters=len(text),
-            )
-
-    return pending
 
 
 def _sample(prompt: Prompt, completion: Completion, program: str, extraction: str) -> Sample:

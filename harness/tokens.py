@@ -7,11 +7,12 @@ token completion of the curriculum paper (arXiv 2407.10194), but for its authors
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from harness import metrics
-from harness.records import Estimate, Task
+from harness.models.seam import Model, Scorer
+from harness.records import Benchmark, Estimate, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,33 @@ class TokenScore:
 def scored_text(task: Task) -> str:
     """Return the text of a task that is scored: the whole reference, without the line ends behind it."""
     return task.reference.rstrip("\n")
+
+
+def scores_by(
+    model: Model, benchmark: Benchmark, tasks: tuple[Task, ...], batch_size: int
+) -> Callable[[Container[str]], Iterator[TokenScore]] | None:
+    """Return what scores the texts of the tasks that are not in what it is given, if the benchmark wants it.
+
+    None where it does not, or where the model cannot.
+    """
+    if not (benchmark.scores_tokens and isinstance(model, Scorer)):
+        return None
+    scorer: Scorer = model
+
+    def pending(stored: Container[str]) -> Iterator[TokenScore]:
+        wanted = [task for task in tasks if task.task_id not in stored]
+        texts = [scored_text(task) for task in wanted]
+        scores = scorer.next_token_accuracy(texts, batch_size)
+        for task, text, score in zip(wanted, texts, scores, strict=True):
+            yield TokenScore(
+                task_id=task.task_id,
+                tokens=score.tokens,
+                predicted=score.predicted,
+                right=score.right,
+                characters=len(text),
+            )
+
+    return pending
 
 
 def accuracy(scores: Iterable[TokenScore]) -> Estimate | None:

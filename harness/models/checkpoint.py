@@ -21,12 +21,16 @@ INSTALL = "pip install 'code-harness[hf]'"
 # What a checkpoint is made of. A folder holds more (optimizer state, read-me files, other frameworks' weights), and
 # none of that may change the digest.
 _PARTS = frozenset({".bin", ".jinja", ".json", ".model", ".py", ".safetensors", ".tiktoken", ".txt"})
+_WEIGHTS = frozenset({".bin", ".safetensors"})
 _LEFT_BY_TRAINING = frozenset(
     {"optimizer.bin", "scheduler.bin", "trainer_state.json", "training_args.bin"}
     | {"distill.json", "training.json"}  # `harness distill` tells in them where a model comes from, times included
 )
 _TOKENIZER_NAMES = frozenset({"tokenizer.json", "vocab.json", "vocab.txt"})
 _TOKENIZER_SUFFIXES = frozenset({".model", ".tiktoken"})
+_TOKENIZER_PARTS = _TOKENIZER_NAMES | {
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt"),
+}
 _DEMO = Path(__file__).with_name("demo")
 _DEMO_NAMES = tuple(f"demo:{name}" for name in ("student", "teacher"))
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -71,8 +75,23 @@ def find_checkpoint(name: str, revision: str | None = None) -> Checkpoint:
     return fetched
 
 
-def fetch(name: str, revision: str | None = None) -> Checkpoint:
+def find_tokenizer(name: str, revision: str | None = None) -> Path:
+    """Return the folder of the tokenizer that `name` means: a folder, `demo:...`, `org/name` or `org/name@revision`.
+
+    No weights are fetched, and a folder needs none. Raises as `find_checkpoint` does.
+    """
+    if name in _DEMO_NAMES:
+        return find_checkpoint(name).folder
+    folder = Path(name) if is_folder(name) else fetch(name, revision, suffixes=_PARTS - _WEIGHTS).folder
+    if not _has_tokenizer({path.name for path in _parts(folder)}):
+        raise UsageError(f"{name} has no tokenizer: save one there with `tokenizer.save_pretrained`")
+    return folder
+
+
+def fetch(name: str, revision: str | None = None, suffixes: frozenset[str] | None = None) -> Checkpoint:
     """Return what the hub has by the id `org/name` or `org/name@revision`, downloaded where needed and possible.
+
+    `suffixes` are those of the files that are wanted (None: all that a checkpoint is made of).
 
     Raises `UsageError` for what is no id, `ModelUnavailable` when it can be neither fetched nor found in the cache.
     """
@@ -84,7 +103,7 @@ def fetch(name: str, revision: str | None = None) -> Checkpoint:
         )
     if in_name and revision not in (None, in_name):
         raise UsageError(f"{name} and the revision {revision!r} disagree: give one of them")
-    folder = _fetch(repository, in_name or revision)
+    folder = _fetch(repository, in_name or revision, suffixes)
     return Checkpoint(folder=folder, commit=folder.name)
 
 
@@ -94,9 +113,21 @@ def digest_of(folder: Path) -> str:
     Only the top level counts, in order of name; `.bin` weights do not where there are safetensors, because
     transformers does not read them then. Raises `ModelUnavailable` when a file cannot be read.
     """
+    return _digest(_parts(folder), folder)
+
+
+def tokenizer_digest_of(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of a tokenizer's files, in order of name.
+
+    Its chat template is none of them where that has a file of its own. Raises as `digest_of` does.
+    """
+    return _digest([path for path in _parts(folder) if _is_tokenizers(path)], folder)
+
+
+def _digest(paths: list[Path], folder: Path) -> str:
     whole = hashlib.sha256()
     try:
-        for path in _parts(folder):
+        for path in paths:
             with path.open("rb") as file:
                 whole.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     except OSError as error:
@@ -140,6 +171,16 @@ def _parts(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: path.name)
 
 
+def _is_tokenizers(path: Path) -> bool:
+    is_code = path.suffix == ".py" and path.name.startswith("tokenization")
+    return path.name in _TOKENIZER_PARTS or path.suffix in _TOKENIZER_SUFFIXES or is_code
+
+
+def _has_tokenizer(names: set[str]) -> bool:
+    has_own_code = any(name.startswith("tokenization") for name in names)
+    return has_own_code or bool(names & _TOKENIZER_NAMES or {Path(name).suffix for name in names} & _TOKENIZER_SUFFIXES)
+
+
 def _see_that_it_is_whole(folder: Path, name: str) -> None:
     """Raise `UsageError` where transformers' own message would name a class and no fix."""
     names = {path.name for path in _parts(folder)}
@@ -153,21 +194,20 @@ def _see_that_it_is_whole(folder: Path, name: str) -> None:
         raise UsageError(
             f"{name} is no transformers checkpoint, it has no config.json: `model.save_pretrained` writes one"
         )
-    if not suffixes & {".safetensors", ".bin"}:
+    if not suffixes & _WEIGHTS:
         raise UsageError(f"{name} has a config.json but no weights (*.safetensors or *.bin): copy them there too")
-    has_own_code = any(part.startswith("tokenization") for part in names)
-    if not (names & _TOKENIZER_NAMES or suffixes & _TOKENIZER_SUFFIXES or has_own_code):
+    if not _has_tokenizer(names):
         raise UsageError(f"{name} has no tokenizer: save it beside the weights with `tokenizer.save_pretrained`")
 
 
-def _fetch(repository: str, revision: str | None) -> Path:
+def _fetch(repository: str, revision: str | None, suffixes: frozenset[str] | None) -> Path:
     """Return the hub's local snapshot folder, downloaded where needed and possible."""
     hub = required("huggingface_hub")
     http_error = import_module("huggingface_hub.errors").HTTPError  # of whichever client this version speaks with
-    patterns = [f"*{suffix}" for suffix in sorted(_PARTS - {".bin"})]
+    patterns = [f"*{suffix}" for suffix in sorted((suffixes or _PARTS) - {".bin"})]
     try:
         folder = _snapshot(hub, repository, revision, patterns)
-        if not any(folder.glob("*.safetensors")):
+        if suffixes is None and not any(folder.glob("*.safetensors")):
             folder = _snapshot(hub, repository, revision, [*patterns, "*.bin"])
     except (OSError, ValueError, http_error) as error:
         raise ModelUnavailable(

@@ -40,11 +40,12 @@ class Loaded:
 class Words:
     """What a checkpoint says beside its weights: its tokenizer and configurations, those of transformers.
 
-    `generation` is None where it has none of its own.
+    `text` is the configuration of its part that writes, None where there is a tokenizer alone; `generation` is None
+    where it has none of its own.
     """
 
     tokenizer: Any
-    config: Any
+    text: Any | None
     generation: Any | None
 
 
@@ -52,12 +53,15 @@ def load_words(folder: str, name: str, *, trust: bool) -> Words:
     """Load what a checkpoint says beside its weights. Raises as `load_weights` does."""
     from transformers import AutoConfig, GenerationConfig
 
-    own = Path(folder, "generation_config.json").is_file()
+    def has(file: str) -> bool:
+        return Path(folder, file).is_file()
+
     with _failures_said(name), _quiet_transformers():
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust) if has("config.json") else None
         return Words(
             tokenizer=_tokenizer(folder, trust),
-            config=AutoConfig.from_pretrained(folder, trust_remote_code=trust),
-            generation=GenerationConfig.from_pretrained(folder) if own else None,
+            text=None if config is None else config.get_text_config(),
+            generation=GenerationConfig.from_pretrained(folder) if has("generation_config.json") else None,
         )
 
 

@@ -20,13 +20,14 @@ from typing import Any
 
 from harness.errors import ModelUnavailable
 from harness.models.adapter import adapter_digest, add_adapter, find_adapter
-from harness.models.checkpoint import digest_of, find_checkpoint, first_line, required
+from harness.models.checkpoint import digest_of, find_checkpoint, first_line, required, tokenizer_digest_of
 from harness.models.decoding import Chooser
 from harness.models.endings import Deadline, StopLookout, finish
 from harness.models.loading import load_weights
 from harness.models.requests import Reader, Request, end_tokens, filler_of
 from harness.models.scoring import batches, count_right, read_text, windows
 from harness.models.seam import (
+    Asked,
     Completion,
     GenerationSettings,
     Prompt,
@@ -61,7 +62,9 @@ class Runtime:
 class LocalModel:
     """A causal language model that runs here, through transformers. Make one with `LocalModel.load`."""
 
-    def __init__(self, *, name: str, digest: str, runtime: Runtime, model: Any, tokenizer: Any) -> None:
+    def __init__(
+        self, *, name: str, digest: str, runtime: Runtime, model: Any, tokenizer: Any, tokenizer_digest: str
+    ) -> None:
         from transformers import GenerationConfig
 
         self.name = name
@@ -73,8 +76,14 @@ class LocalModel:
         pad = tokenizer.pad_token_id
         self._pad = pad if pad is not None else min(self._end_tokens, default=0)
         self._reader = Reader(
-            name=name, tokenizer=tokenizer, context=runtime.context_tokens, filler=filler_of(tokenizer, self._pad)
+            name=name,
+            tokenizer=tokenizer,
+            context=runtime.context_tokens,
+            filler=filler_of(tokenizer, self._pad),
+            digest=tokenizer_digest,
         )
+        self.tokenizer_digest = tokenizer_digest
+        self.template_digest = self._reader.template_digest
         # A checkpoint's own sampling defaults (temperature, top-k, penalties, ...) would creep into every call.
         model.generation_config = GenerationConfig()
 
@@ -116,7 +125,14 @@ class LocalModel:
         if adapter is not None and peft_model is not None:
             model, digest = add_adapter(model, adapter.folder, peft_model), adapter_digest(adapter.folder, digest)
             name = f"{name}+{peft_model}"
-        return cls(name=name, digest=digest, runtime=runtime, model=model, tokenizer=loaded.tokenizer)
+        return cls(
+            name=name,
+            digest=digest,
+            runtime=runtime,
+            model=model,
+            tokenizer=loaded.tokenizer,
+            tokenizer_digest=tokenizer_digest_of(checkpoint.folder),
+        )
 
     def versions(self) -> dict[str, str]:
         """Return the versions of the packages that a sample depends on."""
@@ -131,7 +147,7 @@ class LocalModel:
         """
         see_that_they_make_sense(settings)
         requests = self._reader.requests(prompts, settings.most_tokens)
-        window = settings.batch_size * _BATCHES_IN_WINDOW
+        window = self.together(settings.batch_size)
         for start in range(0, len(requests), window):
             completed: dict[int, Completion] = {}
             for batch in _batches(requests[start : start + window], settings.batch_size):
@@ -139,6 +155,14 @@ class LocalModel:
                 completed.update(zip((row.place for row in batch), completions, strict=True))
             for place in sorted(completed):
                 yield completed[place]
+
+    def asked(self, prompts: Sequence[Prompt]) -> list[Asked]:
+        """Return what the model is asked, in order. Raises `UsageError` for a prompt that `generate` would refuse."""
+        return self._reader.asked(prompts)
+
+    def together(self, batch_size: int) -> int:
+        """Return how many prompts, in order, are sorted into batches together."""
+        return batch_size * _BATCHES_IN_WINDOW
 
     def reasoning(self, prompt: Prompt) -> ReasoningRule:
         """Return the rule that fits its completions of prompts like this; see `Reader.reasoning`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -47,6 +47,41 @@ class Answer:
     """The answer to one request for completions."""
 
     choices: tuple[Choice, ...]
+    usage: Usage | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What an assistant says. Thinking that the server takes out of it has two names, none of them OpenAI's."""
+
+    content: str | None = None
+    refusal: str | None = None
+    reasoning: str | None = None  # vLLM, OpenRouter
+    reasoning_content: str | None = None  # DeepSeek, SGLang, llama.cpp
+    tool_calls: tuple[Any, ...] | None = None
+    function_call: Any = None
+
+    @property
+    def thinking(self) -> str | None:
+        """The thinking, under either name; None where the server takes none out."""
+        return self.reasoning if self.reasoning_content is None else self.reasoning_content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatChoice:
+    """One turn, and why it ends."""
+
+    message: Turn
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatAnswer:
+    """The answer to one chat."""
+
+    choices: tuple[ChatChoice, ...]
     usage: Usage | None = None
     model: str | None = None
     system_fingerprint: str | None = None

@@ -1,6 +1,7 @@
-"""Prompts as an engine on this machine is asked them: which tokens, how many may follow, which ones end a text.
+"""Prompts as they are read on this machine: which text and tokens, how many may follow, which ones end a text.
 
-Used by `local` and `vllm_engine`, so that both are asked the very same and refuse the same prompts.
+Used by `local`, `vllm_engine`, and `server` where it has a tokenizer, so that all are asked the very same and refuse
+the same prompts.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from typing import Any
 
 from harness.chat import Chat
 from harness.errors import UsageError
-from harness.models.seam import Prompt, see_that_it_is_unicode
+from harness.models.loading import Words
+from harness.models.rendering import render, template_digest
+from harness.models.seam import Asked, Prompt, see_that_it_is_unicode
 from harness.reasoning import CLOSE, OPEN, ReasoningRule
-
-_BLANKS = 8  # tokens: more than templates put behind a mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,33 +32,44 @@ class Request:
 class Reader:
     """What reads prompts for the model called `name`, whose context holds `context` tokens (None: no limit known).
 
-    `filler` is given to the model in the place of a prompt that has no token; see `filler_of`.
+    `filler` is given to the model in the place of a prompt that has no token; see `filler_of`. `digest` is that of the
+    tokenizer's files.
     """
 
     name: str
     tokenizer: Any
     context: int | None
     filler: int
+    digest: str = ""
+
+    @property
+    def template_digest(self) -> str:
+        """The SHA-256 of the chat template, empty where there is none."""
+        return template_digest(self.tokenizer, self.name)
 
     def requests(self, prompts: Sequence[Prompt], most_tokens: int) -> list[Request]:
         """Return one request per prompt, in order; a prompt that leaves less room than asked for gets what there is.
 
-        Raises `UsageError` for a prompt that leaves none, or is not valid Unicode.
+        Raises `UsageError` for a prompt that leaves none, or is not valid Unicode, and for a chat that the model's
+        template does not take.
         """
-        tokens_of: dict[str | Chat, list[int]] = {}  # n samples of a task share their prompt
         requests = []
-        for place, prompt in enumerate(prompts):
-            if prompt.text not in tokens_of:
-                tokens_of[prompt.text] = self._tokens(prompt)
-            tokens = tokens_of[prompt.text]
+        for place, (prompt, asked) in enumerate(zip(prompts, self.asked(prompts), strict=True)):
+            tokens = list(asked.tokens or ())
             limit = most_tokens if self.context is None else min(most_tokens, self.context - len(tokens))
-            if limit < 1:
-                raise UsageError(
-                    f"{prompt.task_id}: the prompt has {len(tokens)} tokens, and the context of {self.name} holds"
-                    f" {self.context}: there is no room for an answer. Leave the task out or take a model with more"
-                )
             requests.append(Request(place=place, tokens=tokens, limit=limit, seed=prompt.seed))
         return requests
+
+    def asked(self, prompts: Sequence[Prompt]) -> list[Asked]:
+        """Return the text and the tokens of each prompt, in order.
+
+        Raises `UsageError` as `requests` does.
+        """
+        read: dict[str | Chat, Asked] = {}  # n samples of a task share their prompt
+        for prompt in prompts:
+            if prompt.text not in read:
+                read[prompt.text] = self._read(prompt)
+        return [read[prompt.text] for prompt in prompts]
 
     def reasoning(self, prompt: Prompt) -> ReasoningRule:
         """Return the rule that fits completions of prompts like this, by what the tokenizer says of the model.
@@ -67,15 +79,51 @@ class Reader:
         own, template = self.tokenizer.get_added_vocab(), str(getattr(self.tokenizer, "chat_template", None))
         if not all(mark in own or mark in template for mark in (OPEN, CLOSE)):
             return ReasoningRule.NONE
-        end = self.tokenizer.decode(self._tokens(prompt)[-len(OPEN) - _BLANKS :])
-        return ReasoningRule.OPENED if end.rstrip().endswith(OPEN) else ReasoningRule.THINK
+        text = self.asked([prompt])[0].text or ""
+        return ReasoningRule.OPENED if text.rstrip().endswith(OPEN) else ReasoningRule.THINK
 
-    def _tokens(self, prompt: Prompt) -> list[int]:
-        if isinstance(prompt.text, Chat):
-            raise UsageError(f"{prompt.task_id}: a chat, and {self.name} continues texts")
-        see_that_it_is_unicode(prompt.text, f"{prompt.task_id}: the prompt")
-        tokens: list[int] = self.tokenizer(prompt.text, verbose=False)["input_ids"]
-        return tokens or [self.filler]  # a model must be given something to continue
+    def _read(self, prompt: Prompt) -> Asked:
+        is_chat = isinstance(prompt.text, Chat)
+        text = render(self.tokenizer, prompt.text, self.name) if isinstance(prompt.text, Chat) else prompt.text
+        see_that_it_is_unicode(text, f"{prompt.task_id}: the prompt")
+        # What begins and ends texts stands in the template already.
+        tokens: list[int] = self.tokenizer(text, add_special_tokens=not is_chat, verbose=False)["input_ids"]
+        tokens = tokens or [self.filler]  # a model must be given something to continue
+        if self.context is not None and len(tokens) >= self.context:
+            raise UsageError(
+                f"{prompt.task_id}: the prompt has {len(tokens)} tokens, and the context of {self.name} holds"
+                f" {self.context}: there is no room for an answer. Leave the task out or take a model with more"
+            )
+        return Asked(text=text, tokens=tuple(tokens))
+
+
+def unread(prompt: Prompt) -> Asked:
+    """Return a prompt as a server is asked it that reads it itself.
+
+    Raises `UsageError` for one that it cannot be asked, or that is not valid Unicode.
+    """
+    what = f"{prompt.task_id}: the prompt"
+    if not isinstance(prompt.text, Chat):
+        see_that_it_is_unicode(prompt.text, what)
+        return Asked(text=prompt.text)
+    if prompt.text.prefill:
+        raise UsageError(
+            f"{prompt.task_id}: this protocol puts the beginning of the answer into the model's mouth, which a server "
+            "that reads chats itself cannot be asked. Give --tokenizer, the model's folder or id, so that prompts are "
+            "read here, or take --protocol evalplus-chat-api, which asks without"
+        )
+    for one in prompt.text.messages:
+        see_that_it_is_unicode(one.content, what)
+    return Asked(messages=prompt.text.messages)
+
+
+def reader_of(words: Words, name: str, *, context: int | None, digest: str) -> Reader:
+    """Return what reads prompts for a model of which no more than its words is here."""
+    tokenizer = words.tokenizer
+    ends = end_tokens(words.generation, words.text, tokenizer)
+    pad = tokenizer.pad_token_id
+    filler = filler_of(tokenizer, pad if pad is not None else min(ends, default=0))
+    return Reader(name=name, tokenizer=tokenizer, context=context, filler=filler, digest=digest)
 
 
 def filler_of(tokenizer: Any, pad: int) -> int:

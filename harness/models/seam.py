@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from harness.chat import Chat
+from harness.chat import Chat, Message
 from harness.errors import UsageError
 from harness.reasoning import ReasoningRule
 from harness.records import StopReason
@@ -60,6 +60,7 @@ class Completion:
     """What a model wrote for one prompt: text up to the stop, why it ended, and token counts.
 
     `completion_tokens` are all of them, `reasoning_tokens` those of its thinking (None: not known, or no matter).
+    `reasoning` is thinking that a server has taken out of the text (None: it has not).
     """
 
     text: str
@@ -67,6 +68,7 @@ class Completion:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     reasoning_tokens: int | None = None
+    reasoning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,18 @@ class TextScore:
     tokens: int
     predicted: int
     right: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a model is asked for one prompt, byte for byte: a text, or messages of which a server makes one.
+
+    `tokens` are what the model sees of it; None where a server reads the text.
+    """
+
+    text: str | None = None
+    messages: tuple[Message, ...] = ()
+    tokens: tuple[int, ...] | None = None
 
 
 class Model(Protocol):
@@ -108,6 +122,32 @@ class Thinker(Protocol):
 
     def reasoning(self, prompt: Prompt) -> ReasoningRule:
         """Return the rule that fits its completions of prompts like this. Raises as `generate` does."""
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """Says what it asks for a prompt. Offered by a `Model`, or not.
+
+    The digests are SHA-256, of the tokenizer's files and of its chat template; empty where there is none, or where a
+    server has it.
+    """
+
+    tokenizer_digest: str
+    template_digest: str
+
+    def asked(self, prompts: Sequence[Prompt]) -> list[Asked]:
+        """Return what `generate` would ask, in order.
+
+        Raises `UsageError` for a prompt that it would refuse, `ModelUnavailable` for a server that fails.
+        """
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """Computes prompts together, so that rounding may tie samples to each other. Offered by a `Model`, or not."""
+
+    def together(self, batch_size: int) -> int:
+        """Return how many prompts, in order, share batches with each other and with no others."""
 
 
 @runtime_checkable

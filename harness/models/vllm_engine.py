@@ -25,11 +25,17 @@ from typing import Any
 
 from harness.errors import ModelUnavailable, UsageError
 from harness.model_options import ModelOptions
-from harness.models.checkpoint import digest_of, find_checkpoint, first_line, parameters_of
+from harness.models.checkpoint import (
+    digest_of,
+    find_checkpoint,
+    first_line,
+    parameters_of,
+    tokenizer_digest_of,
+)
 from harness.models.endings import RowWatch, finish
 from harness.models.loading import load_words
-from harness.models.requests import Reader, Request, end_tokens, filler_of
-from harness.models.seam import Completion, GenerationSettings, Prompt, see_that_they_make_sense
+from harness.models.requests import Reader, Request, end_tokens, reader_of
+from harness.models.seam import Asked, Completion, GenerationSettings, Prompt, see_that_they_make_sense
 from harness.models.vllm_start import Started, end, failures, see_that_it_is_there, start
 from harness.reasoning import ReasoningRule
 from harness.records import StopReason
@@ -62,6 +68,8 @@ class VllmModel:
         self.name = name
         self.digest = digest
         self.runtime = runtime
+        self.tokenizer_digest = reader.digest
+        self.template_digest = reader.template_digest
         self._engine = started.engine
         self._reader = reader
         self._ends = ends
@@ -79,21 +87,14 @@ class VllmModel:
         see_that_it_is_there(options)
         checkpoint = find_checkpoint(name, options.revision)
         words = load_words(str(checkpoint.folder), name, trust=options.trust_remote_code)
-        text = words.config.get_text_config()
-        started = start(checkpoint.folder, name, options, getattr(text, "dtype", None))
-        ends = end_tokens(words.generation, text, words.tokenizer)
-        pad = words.tokenizer.pad_token_id
+        started = start(checkpoint.folder, name, options, getattr(words.text, "dtype", None))
+        context = started.engine.model_config.max_model_len
         return cls(
             name=name,
             digest=digest_of(checkpoint.folder),
             started=started,
-            reader=Reader(
-                name=name,
-                tokenizer=words.tokenizer,
-                context=started.engine.model_config.max_model_len,
-                filler=filler_of(words.tokenizer, pad if pad is not None else min(ends, default=0)),
-            ),
-            ends=ends,
+            reader=reader_of(words, name, context=context, digest=tokenizer_digest_of(checkpoint.folder)),
+            ends=end_tokens(words.generation, words.text, words.tokenizer),
             runtime=_runtime(started.engine, options, checkpoint.folder),
         )
 
@@ -119,6 +120,10 @@ class VllmModel:
         if requests:
             self._params(requests[0], settings)
         return self._in_order(requests, settings)
+
+    def asked(self, prompts: Sequence[Prompt]) -> list[Asked]:
+        """Return what the engine is asked, in order. Raises `UsageError` for a prompt that `generate` would refuse."""
+        return self._reader.asked(prompts)
 
     def reasoning(self, prompt: Prompt) -> ReasoningRule:
         """Return the rule that fits its completions of prompts like this; see `Reader.reasoning`."""

@@ -40,7 +40,7 @@ from harness import (
     evaluate,
     find_checkpoint,
 )
-from harness import sources as harness_sources
+from harness import backends as harness_backends
 
 pytestmark = [pytest.mark.hf, pytest.mark.slow]
 
@@ -82,13 +82,13 @@ Load = Callable[[Teacher], None]
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Load:
     """Return what has the model called `teacher` be that one; others are loaded as ever."""
-    real = harness_sources._load
+    real = harness_backends._load
 
     def loads(teacher: Teacher) -> None:
-        def opened(name: str, options: harness_sources.ModelOptions) -> Model:
+        def opened(name: str, options: harness_backends.ModelOptions) -> Model:
             return teacher if name == "teacher" else real(name, options)
 
-        monkeypatch.setattr("harness.sources._load", opened)
+        monkeypatch.setattr("harness.backends._load", opened)
 
     return loads
 

@@ -59,7 +59,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
         engine.opened += 1
         return engine
 
-    monkeypatch.setattr("harness.sources._start", start)
+    monkeypatch.setattr("harness.backends._start", start)
     return engine
 
 

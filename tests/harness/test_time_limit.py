@@ -92,7 +92,7 @@ def test_a_run_says_what_is_missing_and_goes_on(
     tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Any
 ) -> None:
     model = Slow()
-    monkeypatch.setattr("harness.sources._load", lambda name, options: model)
+    monkeypatch.setattr("harness.backends._load", lambda name, options: model)
 
     def ran(limit: float | None) -> tuple[int, dict[str, int], tuple[str, ...], bool]:
         report = evaluated(tasks, tmp_path / "run", limit, require)
@@ -115,7 +115,7 @@ def test_a_model_that_answers_nothing_has_no_score(
         def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
             return (Completion(text="", stop_reason=StopReason.TIME) for _ in prompts)
 
-    monkeypatch.setattr("harness.sources._load", lambda name, options: Mute())
+    monkeypatch.setattr("harness.backends._load", lambda name, options: Mute())
     report = evaluated(tasks, tmp_path / "run", 5.0, require)
     assert (report.samples, report.pass_at_k, report.stopped_early) == (0, {}, True)
     assert len(report.missing_tasks) == 3
