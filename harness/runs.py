@@ -98,14 +98,7 @@ class Run:
 
     def benchmark(self) -> Benchmark:
         """Return the benchmark that was run, read again. Raises UsageError when it is not the same here any more."""
-        config = self.config
-        found = load_benchmark(config.benchmark if config.benchmark in names() else config.dataset_source)
-        if found.digest != config.dataset_digest:
-            raise UsageError(
-                f"{shown(config.benchmark)} here has digest {found.digest:.12}, the run's had "
-                f"{clean(config.dataset_digest[:12])}: put the run's data where this one comes from ({found.source})"
-            )
-        return found
+        return benchmark_of(self.config)
 
     def tasks(self) -> tuple[Task, ...]:
         """Return the tasks that were run, in the run's order. Raises UsageError as `benchmark` does."""
@@ -172,6 +165,17 @@ def load_run(folder: Path | str) -> Run:
     """Read a finished run. Raises UsageError when the folder holds none."""
     folder = Path(folder)
     return Run(folder=folder, config=read_config(folder), report=read_report(folder))
+
+
+def benchmark_of(config: RunConfig) -> Benchmark:
+    """Return the benchmark that was run, read again. Raises UsageError when it is not the same here any more."""
+    found = load_benchmark(config.benchmark if config.benchmark in names() else config.dataset_source)
+    if found.digest != config.dataset_digest:
+        raise UsageError(
+            f"{shown(config.benchmark)} here has digest {found.digest:.12}, the run's had "
+            f"{clean(config.dataset_digest[:12])}: put the run's data where this one comes from ({found.source})"
+        )
+    return found
 
 
 def find_runs(folder: Path | str) -> list[Path]:

@@ -11,9 +11,10 @@ from harness import metrics
 from harness.cells import open_cells
 from harness.errors import UsageError
 from harness.evidence import shown
-from harness.judge import EvalPlusRule, Judge
+from harness.judge import Judge
 from harness.records import Outcome, RunConfig, Verdict
 from harness.report import KS, Tally
+from harness.resolving import rule_of
 from harness.runs import Run, load_run
 from sandbox import Limits
 
@@ -51,7 +52,7 @@ def verify(folder: Path, count: int, seed: int, sandbox: str = "auto", workers: 
     limits = _limits(run.config)
     mismatches: list[Mismatch] = []
     with closing(open_cells(benchmark, sandbox, limits, workers)) as cells:
-        judge = Judge(cells, limits, _rule(run.config))
+        judge = Judge(cells, limits, rule_of(run.config))
         for sample in run.samples():
             key = (sample.task_id, sample.sample_index)
             if key in chosen:
@@ -86,12 +87,6 @@ def _see_that_it_adds_up(run: Run, tasks: frozenset[str]) -> dict[tuple[str, int
 
 def _limits(config: RunConfig) -> Limits:
     return Limits(cpu_seconds=config.cpu_seconds, wall_seconds=config.wall_seconds, memory_bytes=config.memory_bytes)
-
-
-def _rule(config: RunConfig) -> EvalPlusRule:
-    if config.call_cpu_seconds is None or config.call_cpu_factor is None:
-        return EvalPlusRule()
-    return EvalPlusRule(least=config.call_cpu_seconds, factor=config.call_cpu_factor)
 
 
 def _mismatch(stored: Verdict, again: Verdict) -> list[Mismatch]:
