@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UsageError
 from harness.evidence import shown
 from harness.judge import EvalPlusRule
+from harness.prompts import prompts_digest
 from harness.records import Benchmark, RunConfig, Task
 from harness.sources import Source
 from harness.tier_plan import TierPlan
@@ -116,6 +117,11 @@ def _written(config: EvalConfig, benchmark: Benchmark, source: Source) -> RunCon
         time_limit_seconds=source.decoding.time_limit_seconds,
         extraction=source.extraction,
         runtime=source.runtime,
+        tokenizer_digest=source.tokenizer_digest,
+        template_digest=source.template_digest,
+        prompts_digest=prompts_digest(source.prompts),
+        batch_size=None if config.model is None else source.decoding.batch_size,
+        options=None if config.model is None else config.options,
         versions=source.versions,
         task_ids=(),
         partial=config.partial,

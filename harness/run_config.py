@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from harness.model_options import ModelOptions
 from harness.reasoning import ReasoningRule
 from harness.scores import TierSource, WeakRule
 
@@ -12,8 +13,8 @@ from harness.scores import TierSource, WeakRule
 class RunConfig:
     """Everything that a run's result depends on, fully resolved, and what it was made with.
 
-    `fingerprint` (harness.store) covers every field that is not listed in `NOT_FINGERPRINTED`. `sandbox` is empty where
-    samples have been written and nothing is judged yet.
+    `fingerprint` (harness.fingerprint) covers every field that is not listed in `NOT_FINGERPRINTED`. `sandbox` is empty
+    where samples have been written and nothing is judged yet.
     """
 
     benchmark: str
@@ -57,3 +58,8 @@ class RunConfig:
     reasoning: ReasoningRule = ReasoningRule.NONE
     max_reasoning_tokens: int | None = None  # on top of max_new_tokens; None: thinking and answer share those
     audited: bool = False  # whether samples that do not pass are judged by the other rules as well
+    tokenizer_digest: str = ""  # of the tokenizer's files; empty where nothing here reads prompts
+    template_digest: str = ""  # of its chat template; empty without one
+    prompts_digest: str = ""  # of prompts.jsonl; empty where no model was asked, or does not say what
+    batch_size: int | None = None  # prompts or requests at once; None where no model wrote
+    options: ModelOptions | None = None  # how the model was to be run; None where none wrote, and in earlier versions

@@ -21,7 +21,8 @@ from sandbox import Sandbox
 
 
 def write_samples(store: RunFolder, source: Source, tally: Tally) -> Generator[Sample, None, None]:
-    """Yield the stored samples, then the others, storing each as it comes."""
+    """Yield the stored samples, then the others, storing each as it comes, and before them what is asked for them."""
+    store.keep_prompts(source.prompts)
     stored = set()
     for sample in store.samples():
         stored.add((sample.task_id, sample.sample_index))

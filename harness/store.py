@@ -1,7 +1,7 @@
 """The run folder: run.json, samples.jsonl, verdicts.jsonl, report.json; what makes a killed run go on.
 
-Where a model's predictions are scored as well, token_scores.jsonl has a line per task; audit.jsonl has what programs
-that other rules extract were judged to be.
+prompts.jsonl has what a model was asked, a line per task. Where its predictions are scored as well, token_scores.jsonl
+has a line per task; audit.jsonl has what programs that other rules extract were judged to be.
 
 Records are appended in the order of the samples and flushed one by one, so whatever the moment of a kill, the files
 hold whole records but for a torn last line, which is dropped. A disk that is full ends the run as the machine's
@@ -12,11 +12,10 @@ is over every field that a result depends on, and a run with another one is refu
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,45 +24,19 @@ from harness.appending import write_whole as write_whole
 from harness.audit import AuditVerdict
 from harness.errors import StoreMismatch, UsageError
 from harness.evidence import clean
-from harness.reasoning import ReasoningRule
+from harness.fingerprint import differences
+from harness.fingerprint import fingerprint as fingerprint
+from harness.prompts import AskedPrompt, lines_of
 from harness.records import Outcome, Report, RunConfig, Sample, Verdict, from_json, to_json
 from harness.spool import SortedLines
 from harness.tokens import TokenScore
 
 RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", "report.json"
 TOKEN_SCORES = "token_scores.jsonl"  # noqa: S105  (a file, no secret)
-AUDIT = "audit.jsonl"
-_MADE_BY_A_RUN = (SAMPLES, VERDICTS, TOKEN_SCORES, AUDIT, REPORT)
-# What a run was made with, but which its results do not depend on.
-# Tiers that a file gave are covered by `tiers_digest`, the rates of the weak rule's baseline by the rule's digest. A
-# time limit decides how many samples there are, and the report says that; it changes none of them.
-NOT_FINGERPRINTED = frozenset(
-    {
-        *("workers", "versions", "dataset_source", "not_promised", "tiers", "tier_source", "weak_rates"),
-        *("time_limit_seconds", "cache", "origin", "caveats", "audited"),
-    }
-)
-# Values of newer fields that say what was so before there were these fields: older runs keep their fingerprint.
-_AS_BEFORE = (("reasoning", ReasoningRule.NONE), ("max_reasoning_tokens", None))
-# What verdicts depend on and samples do not, so that it may change while nothing is judged.
-_OF_JUDGING = frozenset(
-    {
-        *("sandbox", "image_digest", "cpu_seconds", "wall_seconds", "memory_bytes", "call_cpu_seconds"),
-        *("call_cpu_factor", "tiers_digest", "weak_rule", "partial"),
-    }
-)
+AUDIT, PROMPTS = "audit.jsonl", "prompts.jsonl"
+_MADE_BY_A_RUN = (PROMPTS, SAMPLES, VERDICTS, TOKEN_SCORES, AUDIT, REPORT)
 Line = TypeVar("Line", Sample, Verdict, TokenScore, AuditVerdict)
 Whole = TypeVar("Whole", RunConfig, Report)
-
-
-def fingerprint(config: RunConfig) -> str:
-    """Return the SHA-256 over every field that a result depends on, as 64 hex digits."""
-    kept = {
-        name: value
-        for name, value in asdict(config).items()
-        if name not in NOT_FINGERPRINTED and (name, value) not in _AS_BEFORE
-    }
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def read_report(folder: Path) -> Report:
@@ -152,13 +125,7 @@ class RunFolder:
 
     def _refuse_other(self, config: RunConfig) -> None:
         stored = read_config(self.path)
-        # Where one of the two judges nothing, it is enough that the samples are those of the other.
-        free = NOT_FINGERPRINTED if stored.sandbox and config.sandbox else NOT_FINGERPRINTED | _OF_JUDGING
-        differing = [
-            f"{field.name} was {_short(getattr(stored, field.name))}, now {_short(getattr(config, field.name))}"
-            for field in fields(RunConfig)
-            if field.name not in free and getattr(stored, field.name) != getattr(config, field.name)
-        ]
+        differing = differences(stored, config)
         if not differing:
             return
         raise StoreMismatch(
@@ -203,6 +170,12 @@ class RunFolder:
         with closing(SortedLines(self.path / VERDICTS, key)) as lines:
             if not lines.were_sorted:
                 self._rewrite_verdicts(lines)
+
+    def keep_prompts(self, prompts: Sequence[AskedPrompt]) -> None:
+        """Write what a model is asked, of which the configuration has the digest. Nothing where there is nothing."""
+        if prompts and not (self.path / PROMPTS).exists():
+            with writing(self.path / PROMPTS):
+                write_whole(self.path / PROMPTS, lines_of(prompts))
 
     def add_sample(self, sample: Sample) -> None:
         self._samples.add(sample)
@@ -250,8 +223,3 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 120 else text[:117] + "..."

@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 
 from harness.errors import MeasurementInvalid, StoreMismatch, UsageError
+from harness.fingerprint import NOT_FINGERPRINTED
+from harness.model_options import ModelOptions
+from harness.prompts import AskedPrompt, prompts_digest
 from harness.records import (
     Evidence,
     Outcome,
@@ -30,7 +33,7 @@ from harness.records import (
 )
 from harness.scores import TierKind, TierSource, WeakKind, WeakRule
 from harness.store import (
-    NOT_FINGERPRINTED,
+    PROMPTS,
     REPORT,
     RUN,
     SAMPLES,
@@ -67,6 +70,8 @@ CONFIG = RunConfig(
     memory_bytes=1 << 30,
     call_cpu_seconds=None,
     call_cpu_factor=None,
+    batch_size=8,
+    options=ModelOptions(),
 )
 NASTY = 'tab\t nl\n nul\0 esc\x1b wide\u2028 lone\ud800 quote" back\\ \U0001f600'
 
@@ -144,6 +149,8 @@ def changed(field: str) -> RunConfig:
         other = replace(value, kind=TierKind.RATINGS)
     elif isinstance(value, WeakRule):
         other = replace(value, kind=WeakKind.BELOW_TARGET, target=0.5)
+    elif isinstance(value, ModelOptions):
+        other = replace(value, dtype="float16")
     else:
         other = 1.5
     return replace(CONFIG, **{field: other})
@@ -161,12 +168,57 @@ def test_the_fingerprint_is_a_digest_that_does_not_change_from_run_to_run() -> N
     assert set(fingerprint(CONFIG)) <= set("0123456789abcdef")
 
 
-def test_runs_from_before_there_was_a_rule_for_thinking_keep_their_fingerprint() -> None:
-    before = {name: value for name, value in asdict(CONFIG).items() if "reasoning" not in name}
-    assert len(before) == len(fields(RunConfig)) - 2
-    assert from_json(RunConfig, json.dumps(before)) == CONFIG
+def of_an_earlier_version(**changes: Any) -> RunConfig:
+    """Return a configuration that does not say what there was no word for."""
+    return replace(CONFIG, batch_size=None, options=None, **changes)
+
+
+def test_runs_of_earlier_versions_keep_their_fingerprint() -> None:
+    old = of_an_earlier_version()
+    new = {"tokenizer_digest", "template_digest", "prompts_digest", "batch_size", "options"}
+    before = {name: value for name, value in asdict(old).items() if "reasoning" not in name and name not in new}
+    assert len(before) == len(fields(RunConfig)) - 2 - len(new)
+    assert from_json(RunConfig, json.dumps(before)) == old
     covered = {name: value for name, value in before.items() if name not in NOT_FINGERPRINTED}
-    assert fingerprint(CONFIG) == hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
+    assert fingerprint(old) == hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
+
+
+def test_runs_of_earlier_versions_go_on_although_they_name_no_digests_of_prompts(folder: Path) -> None:
+    old = of_an_earlier_version(runtime={"dtype": "float32"})
+    with RunFolder(folder, old):
+        pass
+    digests = {"tokenizer_digest": "t", "template_digest": "c", "prompts_digest": "p"}
+    now = replace(CONFIG, runtime={"dtype": "float32", "commit": "c", "reproducible": "yes"}, **digests)
+    with RunFolder(folder, now):
+        pass
+    assert read_config(folder) == now
+    with pytest.raises(StoreMismatch, match="template_digest was 'c', now 'x'"):
+        RunFolder(folder, replace(now, template_digest="x"))
+
+
+def test_a_run_of_an_earlier_version_on_a_server_does_not_go_on_with_a_tokenizer(folder: Path) -> None:
+    with RunFolder(folder, of_an_earlier_version(backend="openai")):
+        pass
+    now = replace(CONFIG, backend="openai", prompts_digest="p")
+    with pytest.raises(StoreMismatch, match="tokenizer_digest was '', now 't'"):
+        RunFolder(folder, replace(now, tokenizer_digest="t", template_digest="c"))
+    with RunFolder(folder, now):
+        pass
+
+
+def test_what_is_asked_is_written_once_and_whole(folder: Path) -> None:
+    prompts = (AskedPrompt(task_id="Demo/0", text="\ud800", tokens=2, tokens_digest="d"), AskedPrompt(task_id="Demo/1"))
+    config = replace(CONFIG, prompts_digest=prompts_digest(prompts))
+    with RunFolder(folder, config) as store:
+        store.keep_prompts(prompts)
+        store.keep_prompts(())
+    content = (folder / PROMPTS).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == config.prompts_digest
+    assert tuple(from_json(AskedPrompt, line) for line in content.splitlines()) == prompts
+    with RunFolder(folder, CONFIG, resume=False) as store:
+        store.keep_prompts(())
+    assert not (folder / PROMPTS).exists()
+    assert prompts_digest(()) == ""
 
 
 @pytest.mark.parametrize("field", sorted({field.name for field in fields(RunConfig)} - NOT_FINGERPRINTED))
@@ -176,7 +228,7 @@ def test_another_configuration_is_refused_and_the_field_is_named(folder: Path, f
     with pytest.raises(StoreMismatch) as caught:
         RunFolder(folder, other)
     message = str(caught.value)
-    assert f"{field} was " in message
+    assert f"{field}.dtype was " in message if field == "runtime" else f"{field} was " in message
     assert message.count(" was ") == 1
     assert "--no-resume" in message
     assert "--out" in message

@@ -14,10 +14,11 @@ import pytest
 from harness.benchmarks import load_benchmark
 from harness.errors import UsageError
 from harness.evaluation import EvalConfig, evaluate
+from harness.fingerprint import NOT_FINGERPRINTED
 from harness.models.seam import Completion, GenerationSettings, Prompt
 from harness.records import Report, RunConfig, StopReason, from_json
 from harness.sources import Decoding, Source, _from_model
-from harness.store import NOT_FINGERPRINTED, RUN
+from harness.store import RUN
 from sandbox import SandboxError
 
 
