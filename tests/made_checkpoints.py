@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from made_tokenizers import Shape, chat_tokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -98,6 +99,15 @@ def make_singer(folder: Path, chains: Chains = CHAINS) -> None:
         for here, there in _successors(tokenizer, chains):
             head[there, place[here]] = 10
     _save(model, tokenizer, folder)
+
+
+def make_chatter(folder: Path, shape: Shape | None) -> None:
+    """Write a dreamer with room for chats, a chat template of that shape, and heads of a size that vLLM can do."""
+    tokenizer = chat_tokenizer(shape)
+    torch.manual_seed(3)
+    sizes = {"hidden_size": 128, "num_attention_heads": 4, "head_dim": 32, "max_position_embeddings": 2048}
+    ends = {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.bos_token_id}
+    _save(LlamaForCausalLM(_config(len(tokenizer), initializer_range=0.2, **sizes, **ends)), tokenizer, folder)
 
 
 def _words(chains: Chains, special: Sequence[str]) -> list[str]:

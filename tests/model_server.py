@@ -27,12 +27,25 @@ def said(text: str, why: str | None = "stop", **more: Any) -> dict[str, Any]:
     return {"id": "c", "object": "text_completion", "model": MODEL, "choices": [choice], "usage": usage, **more}
 
 
+def chatted(content: str | None, why: str | None = "stop", **turn: Any) -> dict[str, Any]:
+    """Return an answer to a chat as vLLM gives it; `turn` are more fields of what the assistant says."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12, "prompt_tokens_details": None}
+    message = {"role": "assistant", "content": content, "annotations": None, **turn}
+    choice = {"index": 0, "message": message, "finish_reason": why, "logprobs": None}
+    return {"id": "c", "object": "chat.completion", "model": MODEL, "choices": [choice], "usage": usage}
+
+
+COMPLETIONS, CHATS = "/v1/completions", "/v1/chat/completions"
+
+
 @dataclass
 class Server:
     """What a server was asked, and what it does. Greetings (one token is asked for) are answered as ever."""
 
     listing: Any = field(default_factory=lambda: [{"id": MODEL, "object": "model", "root": "/weights", "created": 1}])
     answer: Answering = field(default=lambda request: said(f"<{request['prompt']}>"))
+    chat: Answering = field(default=lambda request: chatted(f"<{request['messages'][-1]['content']}>"))
+    endpoints: frozenset[str] = frozenset({COMPLETIONS, CHATS})
     trouble: list[Trouble] = field(default_factory=list)  # one for each of the first requests
     always: Trouble | None = None
     spared: frozenset[str] = frozenset()  # prompts that have no trouble, however often they are asked again
@@ -45,8 +58,8 @@ class Server:
     lock: threading.Lock = field(default_factory=threading.Lock)
     over: threading.Event = field(default_factory=threading.Event)
 
-    def prompts(self) -> list[str]:
-        """Return what was asked, in the order of arrival, every attempt."""
+    def prompts(self) -> list[Any]:
+        """Return the texts or tokens that were asked, in the order of arrival, every attempt."""
         return [one["prompt"] for one in self.asked]
 
     def trouble_for(self, request: dict[str, Any]) -> Trouble | None:
@@ -55,7 +68,7 @@ class Server:
             if request["max_tokens"] == 1:
                 return self.greeting
             self.asked.append(request)
-            if request["prompt"] in self.spared:
+            if request.get("prompt") in tuple(self.spared):
                 return None
             return self.trouble.pop(0) if self.trouble else self.always
 
@@ -71,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         state = self.state
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
         state.keys.append(self.headers["authorization"])
-        if self.path != "/v1/completions":
+        if self.path not in state.endpoints:
             self.send(404, {"error": {"message": f"no endpoint {self.path}"}})
             return
         with state.lock:
@@ -83,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif request["model"] != MODEL:
                 self.send(404, {"error": {"message": f"The model `{request['model']}` does not exist."}})
             else:
-                self.send(200, state.answer(request))
+                self.send(200, (state.answer if self.path == COMPLETIONS else state.chat)(request))
         finally:
             with state.lock:
                 state.at_once -= 1

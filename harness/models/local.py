@@ -40,6 +40,8 @@ from harness.records import StopReason
 
 # Batches per window: rows of like length share a batch, and completions still come out soon and in order.
 _BATCHES_IN_WINDOW = 4
+_PROMISED = "byte for byte, with the same versions, number of threads and batch size, also when a run was stopped"
+_NOT_PROMISED = "not promised: seeds are per sample, but a GPU may round otherwise from run to run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,9 @@ class Runtime:
     def recorded(self) -> dict[str, str]:
         """Return what samples depend on, as `run.json` has it."""
         known = {"dtype": self.dtype, "device": self.device, "parameters": str(self.parameters)}
-        return known if self.quantization is None else known | {"quantization": self.quantization}
+        known["reproducible"] = _PROMISED if self.device == "cpu" else _NOT_PROMISED
+        more = {"quantization": self.quantization, "commit": self.commit}
+        return known | {name: value for name, value in more.items() if value is not None}
 
 
 class LocalModel:

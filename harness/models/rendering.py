@@ -2,7 +2,7 @@
 
 Used wherever prompts are read here, so that every engine is asked the same bytes. A beginning of the answer is put into
 the assistant's turn with a mark behind it, and the text is cut at the mark, as EvalPlus does it (0.3.1,
-provider/utility.py): whatever a template trims or adds behind an answer, it does behind the mark.
+provider/utility.py): what a template trims or adds at the end of a turn, it does behind the mark.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import Any
 from harness.chat import Chat
 from harness.errors import UsageError
 from harness.models.checkpoint import first_line, required
-
-_MARK = "-[[here-the-model-goes-on]]-"
 
 
 def template_of(tokenizer: Any, name: str) -> str | None:
@@ -54,18 +52,24 @@ def render(tokenizer: Any, chat: Chat, name: str) -> str:
     turns = [{"role": one.role, "content": one.content} for one in chat.messages]
     if not chat.prefill:
         return _applied(tokenizer, turns, name, add_generation_prompt=True)
-    mark = _MARK
-    while any(mark in turn["content"] for turn in [*turns, {"content": chat.prefill}]):
-        mark = f"-{mark}-"
-    turns.append({"role": "assistant", "content": chat.prefill + mark})
-    text = _applied(tokenizer, turns, name, add_generation_prompt=False)
-    before = text.partition(mark)[0]
-    if text.count(mark) != 1 or not before.endswith(chat.prefill):
+    before, behind = "-[[here-the-answer-begins]]-", "-[[here-the-model-goes-on]]-"
+    while any(one in turn["content"] for one in (before, behind) for turn in [*turns, {"content": chat.prefill}]):
+        before, behind = f"-{before}-", f"-{behind}-"
+
+    def up_to_the_mark(begun: str) -> str:
+        answer = {"role": "assistant", "content": begun + behind}
+        text = _applied(tokenizer, [*turns, answer], name, add_generation_prompt=False)
+        return text.partition(behind)[0] if text.count(behind) == 1 else ""
+
+    text = up_to_the_mark(chat.prefill)
+    # What a template does to an answer's beginning shows once that is another one.
+    opening, _, begun = up_to_the_mark(before + chat.prefill).partition(before)
+    if begun != chat.prefill or text != opening + chat.prefill:
         raise UsageError(
             f"the chat template of {name} does not leave the beginning of an answer as it is, which this protocol puts "
             "into the model's mouth: take a protocol of chats without one, such as evalplus-chat-api"
         )
-    return before
+    return text
 
 
 def _applied(tokenizer: Any, turns: list[dict[str, str]], name: str, *, add_generation_prompt: bool) -> str:
@@ -77,5 +81,5 @@ def _applied(tokenizer: Any, turns: list[dict[str, str]], name: str, *, add_gene
     except (errors, *by_accident) as error:
         roles = ", ".join(dict.fromkeys(turn["role"] for turn in turns))
         raise UsageError(
-            f"the chat template of {name} refuses a chat of {roles}: {first_line(error)[:300]}. Take another protocol"
+            f"the chat template of {name} refuses a chat of {roles} ({first_line(error)[:300]}): take another protocol"
         ) from error
