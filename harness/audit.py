@@ -52,7 +52,7 @@ class Losses:
 
 
 def others(task: Task, sample: Sample) -> dict[str, tuple[str, ...]]:
-    """Return the programs that rules make of a completion, each with its rules, but for the one that was judged.
+    """Return the programs that other rules make of a completion, each with its rules, if not the one that was judged.
 
     Blanks at the end make no other program. Nothing for a task whose answer is text.
     """
@@ -61,7 +61,7 @@ def others(task: Task, sample: Sample) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for name, rule in RULES.items():
         program = rule.extract(task, answer(sample)).rstrip()
-        if program != sample.program.rstrip():
+        if name != sample.extraction and program != sample.program.rstrip():
             found[program] = (*found.get(program, ()), name)
     return found
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from harness.audit_commands import COMMANDS as AUDIT_COMMANDS
 from harness.gate_commands import COMMANDS
 from harness.interrupts import EXIT_INTERRUPTED, Interrupts
 from harness.options import backend_options, sandbox_option, workers_option
@@ -227,7 +228,7 @@ def tinypy_command(as_json: bool, **options: Any) -> None:
     print_written(make(options), as_json)
 
 
-for _command in (*COMMANDS, selftest_command, tiers_command):
+for _command in (*COMMANDS, *AUDIT_COMMANDS, selftest_command, tiers_command):
     main.add_command(_command)
 
 

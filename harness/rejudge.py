@@ -51,13 +51,14 @@ class RejudgeConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Manner:
-    """How programs are made anew: of the answer up to one of `stop`, by the rule of that name.
+    """How programs are made anew: of the answer up to one of the strings of `cut`, by the rule of that name.
 
-    `protocol` is what the new run's protocol is called.
+    `protocol` is what the new run's protocol is called, `stop` are the strings that its samples end at.
     """
 
     protocol: str
     extraction: str
+    cut: tuple[str, ...]
     stop: tuple[str, ...]
     program: Callable[[Task, str], str]
     caveats: tuple[str, ...] = ()
@@ -112,7 +113,11 @@ def rejudge(config: RejudgeConfig, progress: Progress | None = None) -> tuple[Pa
 def _by_rule(name: str, written: RunConfig) -> _Manner:
     rule = extraction_rule(name)
     return _Manner(
-        protocol=f"{written.protocol}, extraction {name}", extraction=name, stop=written.stop, program=rule.extract
+        protocol=f"{written.protocol}, extraction {name}",
+        extraction=name,
+        cut=(),
+        stop=written.stop,
+        program=rule.extract,
     )
 
 
@@ -123,6 +128,7 @@ def _by_protocol(config: RejudgeConfig, written: RunConfig, benchmark: Benchmark
     return _Manner(
         protocol=f"{written.protocol}, rejudged as {rules.name}" if caveats else rules.name,
         extraction=rules.extraction,
+        cut=rules.stop,
         stop=tuple(dict.fromkeys((*written.stop, *rules.stop))) if caveats else rules.stop,
         program=rules.program,
         caveats=caveats,
@@ -148,7 +154,7 @@ def _again(manner: _Manner, is_file: bool, task: Task, sample: Sample) -> Sample
     """Return a sample as it would have been by another manner; a whole program from a file stays as it is."""
     if is_file and sample.program == sample.completion:
         return sample
-    text = cut_answer(sample.completion, sample.reasoning_rule, manner.stop)
+    text = cut_answer(sample.completion, sample.reasoning_rule, manner.cut)
     return replace(
         sample,
         completion=text,

@@ -35,7 +35,7 @@ RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", 
 TOKEN_SCORES = "token_scores.jsonl"  # noqa: S105  (a file, no secret)
 AUDIT, PROMPTS = "audit.jsonl", "prompts.jsonl"
 _MADE_BY_A_RUN = (PROMPTS, SAMPLES, VERDICTS, TOKEN_SCORES, AUDIT, REPORT)
-Line = TypeVar("Line", Sample, Verdict, TokenScore, AuditVerdict)
+Line = TypeVar("Line")
 Whole = TypeVar("Whole", RunConfig, Report)
 
 

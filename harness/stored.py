@@ -9,11 +9,12 @@ from pathlib import Path
 
 from harness.errors import UsageError
 from harness.evidence import clean, shown
+from harness.prompts import AskedPrompt
 from harness.records import Benchmark, RunConfig, Sample, Task, from_json
 from harness.sampling import Resolved
 from harness.sources import Source
 from harness.spool import SortedLines
-from harness.store import RUN, SAMPLES, TOKEN_SCORES, read_config, read_lines
+from harness.store import PROMPTS, RUN, SAMPLES, TOKEN_SCORES, read_lines
 from harness.tokens import TokenScore
 
 Again = Callable[[Task, Sample], Sample]
@@ -77,6 +78,7 @@ def stored_source(
         is_at_hand=True,
         extraction=run.extraction,
         run=run,
+        prompts=tuple(read_lines(folder / PROMPTS, AskedPrompt)) if (folder / PROMPTS).exists() else (),
     )
 
 

@@ -4,47 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from scripted import Scripted, asked_for
 
 from harness.commands import print_written
 from harness.errors import ModelUnavailable, StoreMismatch, UsageError
 from harness.evaluation import EvalConfig, evaluate, generate
-from harness.models.seam import Completion, GenerationSettings, Prompt
-from harness.records import Sample, StopReason, Verdict
+from harness.models.seam import Prompt
+from harness.records import Sample, Verdict
 from harness.sources import Decoding
 from harness.store import read_config, read_lines, read_report
 from sandbox import SandboxError
 
-BODIES = ("    return x\n", "    return 7\n", "", "    return (")
 TASKS = 6
-
-
-@dataclass
-class Scripted:
-    """A model that answers task n with body n % 4; `before` is told of each prompt, and may fail."""
-
-    name: str = "org/scripted"
-    digest: str = "s" * 64
-    runtime: dict[str, str] = field(default_factory=lambda: {"device": "none"})
-    asked: list[tuple[str, int]] = field(default_factory=list)
-    before: Any = None
-
-    def versions(self) -> dict[str, str]:
-        return {"scripted": "1"}
-
-    def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
-        for prompt in prompts:
-            if self.before:
-                self.before(prompt)
-            self.asked.append((prompt.task_id, prompt.sample_index))
-            number = int(prompt.task_id.split("/")[1])
-            reason = StopReason.LENGTH if BODIES[number % 4].endswith("(") else StopReason.STOP
-            yield Completion(text=BODIES[number % 4], stop_reason=reason, prompt_tokens=3, completion_tokens=4)
 
 
 @pytest.fixture
@@ -82,11 +59,6 @@ def no_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
         patch.setattr("harness.cells.open_sandbox", opened)
         patch.setattr("harness.evaluation.open_cells", opened)
         yield patch
-
-
-def asked_for(tasks: Path, out: Path, **changes: Any) -> EvalConfig:
-    config = EvalConfig(tasks=(str(tasks),), out=out, model="org/scripted", sandbox="local", workers=1)
-    return replace(config, **changes)
 
 
 def judged(config: EvalConfig, require: Any) -> dict[str, Any]:
