@@ -37,6 +37,14 @@ class Work:
     at_once: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _One:
+    """A sample, and what all samples with the same verdict share, where there is such a thing."""
+
+    sample: Sample
+    key: bytes | None
+
+
 @dataclass(slots=True)
 class _State:
     """What is in hand: programs in flight, and samples that wait for one of them or to be judged alone.
@@ -46,8 +54,8 @@ class _State:
     """
 
     flying: int = 0
-    waiting: dict[bytes, list[Sample]] = field(default_factory=dict)
-    aside: deque[tuple[Sample, Outcome | None]] = field(default_factory=deque)
+    waiting: dict[bytes, list[_One]] = field(default_factory=dict)
+    aside: deque[tuple[_One, Outcome | None]] = field(default_factory=deque)
     aside_keys: set[bytes] = field(default_factory=set)
 
     @property
@@ -78,7 +86,7 @@ class _Judging:
         self._work = work
         self._known = known
         self._executor = ThreadPoolExecutor(work.capacity, thread_name_prefix="judge")
-        self._finished: queue.SimpleQueue[tuple[Sample, Future[Verdict]]] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[tuple[_One, Future[Verdict]]] = queue.SimpleQueue()
         self._state = _State()
 
     def run(self, samples: Iterator[Sample] | Iterator[Sample | None]) -> None:
@@ -87,7 +95,7 @@ class _Judging:
         try:
             for sample in samples:
                 if sample is not None:
-                    self._take(sample)
+                    self._take(_One(sample, self._known.key(sample)))
                 while state.flying and (state.in_hand >= most or not self._finished.empty()):
                     self._settle()
                 if self._work.at_once and state.aside:
@@ -100,55 +108,54 @@ class _Judging:
             raise
         self._executor.shutdown()
 
-    def _take(self, sample: Sample) -> None:
+    def _take(self, one: _One) -> None:
         """Take a sample's verdict over from one like it, let it wait for that one, or send it off."""
-        state, key = self._state, self._known.key(sample)
+        state, key = self._state, one.key
         if key is None:
-            self._submit(sample)
+            self._submit(one)
         elif key in state.aside_keys:
-            state.aside.append((sample, None))
+            state.aside.append((one, None))
         elif key in state.waiting:
-            state.waiting[key].append(sample)
-        elif not self._take_over(sample, key):
+            state.waiting[key].append(one)
+        elif not self._take_over(one):
             state.waiting[key] = []
-            self._submit(sample)
+            self._submit(one)
 
-    def _take_over(self, sample: Sample, key: bytes | None) -> bool:
+    def _take_over(self, one: _One) -> bool:
         """Give a sample the verdict of one like it; returns whether there is one."""
-        verdict = None if key is None else self._known.verdict(key)
+        verdict = None if one.key is None else self._known.verdict(one.key)
         if verdict is None:
             return False
-        self._work.keep(replace(verdict, sample_index=sample.sample_index, reused=True))
+        self._work.keep(replace(verdict, sample_index=one.sample.sample_index, reused=True))
         return True
 
-    def _submit(self, sample: Sample) -> None:
+    def _submit(self, one: _One) -> None:
         self._state.flying += 1
-        future = self._executor.submit(self._work.judge, sample)
-        future.add_done_callback(lambda done: self._finished.put((sample, done)))
+        future = self._executor.submit(self._work.judge, one.sample)
+        future.add_done_callback(lambda done: self._finished.put((one, done)))
 
-    def _next(self) -> tuple[Sample, Verdict]:
-        sample, future = self._finished.get()
+    def _next(self) -> tuple[_One, Verdict]:
+        one, future = self._finished.get()
         self._state.flying -= 1
-        return sample, future.result()
+        return one, future.result()
 
     def _settle(self) -> None:
         """Wait for a verdict and keep it, or put its sample aside; samples that waited for it follow it."""
-        sample, verdict = self._next()
-        state, key = self._state, self._known.key(sample)
+        one, verdict = self._next()
+        state, key = self._state, one.key
         waiting = state.waiting.pop(key, []) if key is not None else []
         if verdict.wall_cut:
-            state.aside.append((sample, verdict.outcome))
+            state.aside.append((one, verdict.outcome))
             if key is not None:
                 state.aside_keys.add(key)
         else:
-            self._keep(sample, verdict)
-        for one in waiting:
-            self._take(one)
+            self._keep(one, verdict)
+        for like in waiting:
+            self._take(like)
 
-    def _keep(self, sample: Sample, verdict: Verdict) -> None:
-        key = self._known.key(sample)
-        if key is not None:
-            self._known.learn(key, verdict)
+    def _keep(self, one: _One, verdict: Verdict) -> None:
+        if one.key is not None:
+            self._known.learn(one.key, verdict)
         self._work.keep(verdict)
 
     def _judge_alone(self) -> None:
@@ -157,18 +164,18 @@ class _Judging:
         while state.flying:
             self._settle()
         while state.aside:
-            sample, before = state.aside.popleft()
-            if self._take_over(sample, self._known.key(sample)):
+            one, before = state.aside.popleft()
+            if self._take_over(one):
                 continue
-            self._submit(sample)
+            self._submit(one)
             _, verdict = self._next()
             has_changed = before not in (None, verdict.outcome) and verdict.outcome is not Outcome.NOT_JUDGED
-            self._keep(sample, replace(verdict, flaky=has_changed))
+            self._keep(one, replace(verdict, flaky=has_changed))
         state.aside_keys.clear()
 
     def _keep_finished(self) -> None:
         """Keep what was judged until now."""
         while not self._finished.empty():
-            sample, future = self._finished.get()
+            one, future = self._finished.get()
             if not future.cancelled() and future.exception() is None and not future.result().wall_cut:
-                self._keep(sample, future.result())
+                self._keep(one, future.result())

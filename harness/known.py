@@ -58,10 +58,10 @@ class KnownVerdicts:
         """Return what samples with the same verdict share; None where looking costs as much as judging."""
         if isinstance(self._tasks[sample.task_id].tests, TextTests):
             return None
-        # What the judge reads of a sample beside its program.
-        key = hashlib.sha256(self._basis)
-        key.update(_bytes(f"{sample.task_id}\0{shortcoming(sample)}\0{sample.program}"))
-        return key.digest()
+        rest = shortcoming(sample)  # what the judge reads of a sample beside its program
+        # Blanks at its end, in which completions differ most, are nothing to Python.
+        program = sample.program.rstrip(" \t\n")
+        return hashlib.sha256(self._basis + _bytes(f"{sample.task_id}\0{rest}\0{program}")).digest()
 
     def verdict(self, key: bytes) -> Verdict | None:
         """Return the verdict that was learned for a key, in this run or, with a folder, an earlier one."""

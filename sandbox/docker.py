@@ -38,6 +38,7 @@ REPOSITORY = "harness-sandbox"
 LABEL = "harness.cell"  # the process that it belongs to
 HOST_LABEL = "harness.host"
 GUEST_MEMORY = 64 << 20
+_CHUNK = 1 << 16  # more than that is mapped and unmapped for every read
 _ANSWER_SECONDS, _IMAGE_SECONDS, _CELL_SECONDS = 10, 60, 20  # one that hangs must not hang us
 # Each cell's programs are a user of their own: the kernel counts processes per user, over all containers.
 _USERS = itertools.count(os.getpid())
@@ -263,7 +264,7 @@ class Container:
                     self._said.append(content)
                     continue
             try:
-                chunk = sock.recv(1 << 18)
+                chunk = sock.recv(_CHUNK)
             except OSError:
                 self._close()
                 raise

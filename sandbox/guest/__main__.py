@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sandbox.guest import child, seccomp
+from sandbox.guest import child, seccomp, text
 from sandbox.guest.frames import Body, Frames
 from sandbox.guest.memory import MemoryCounters, Short
 from sandbox.guest.run import Run
@@ -71,6 +71,8 @@ class Guest:
         os.umask(0o077)
         if self.uid is not None:
             os.setgroups([])
+        child.rehearse()
+        text.keep_mapped()
         seccomp.install()
         gc.collect()
         gc.disable()
@@ -98,7 +100,9 @@ class Guest:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         # The kernel is to take the program, never the guest. Refused where a cell has no memory group of its own.
         with contextlib.suppress(OSError):
-            Path("/proc/self/oom_score_adj").write_text("1000")
+            fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+            os.write(fd, b"1000")
+            os.close(fd)
         os.dup2(output, 1)
         os.dup2(output, 2)
         # the pipes may lie on the numbers that they are to be moved to: first away from them, then into place

@@ -26,6 +26,7 @@ from sandbox.guest.decoding import Decoder, loads
 
 REPLY_FD = 3
 OPERATION_FD = 4
+LOADED = '["ok"]'
 SET_UP = b"+"  # said on the reply pipe before the program's first line runs, taken off by the guest
 MODULE_NAME = "solution"
 FILE_NAME = "solution.py"
@@ -34,6 +35,19 @@ _MAX_ITEMS = 1_000_000
 _REFERENCES = (b'{"r":', b'{"o":')  # within a text, quotes are escaped
 _TIMED = frozenset({"timed", "timed_brief"})
 _BRIEF = frozenset({"brief", "timed_brief"})
+_REHEARSALS = 20
+_REHEARSED = """
+from typing import List
+import math
+
+def f(values: List[float], pair) -> List[float]:
+    \"\"\"A docstring.\"\"\"
+    found = {}
+    for index, value in enumerate(values):
+        if value not in found and not isinstance(value, str):
+            found[value] = index + math.floor(value) % 3
+    return sorted(found.items()) or [value for value in pair]
+"""
 _LONG = (str, list, tuple)
 
 
@@ -95,23 +109,20 @@ class Child:
         self.objects.append(value)
         return len(self.objects) - 1
 
-    def load(self, source: str) -> bool:
-        """Execute the source as a module of its own. Returns whether it could be, having replied either way."""
+    def load(self, source: str) -> str:
+        """Execute the source as a module of its own and return the reply to that: LOADED, or what is wrong."""
         module = types.ModuleType(MODULE_NAME)
         sys.modules[MODULE_NAME] = module
         self.namespace = module.__dict__
         try:
             code = compile(source, FILE_NAME, "exec", dont_inherit=True)
         except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
-            reply(dumps(["s", f"{type(error).__name__}: {error}"[:500], getattr(error, "lineno", None)]))
-            return False
+            return dumps(["s", f"{type(error).__name__}: {error}"[:500], getattr(error, "lineno", None)])
         try:
             exec(code, self.namespace)  # noqa: S102  (the whole purpose of this process)
         except BaseException as error:
-            reply(describe(error))
-            return False
-        reply('["ok"]')
-        return True
+            return describe(error)
+        return LOADED
 
     def perform(self, index: int, operation: Any) -> str:
         """Make one operation and return its reply."""
@@ -211,13 +222,28 @@ def reply(text: str, fd: int = REPLY_FD) -> None:
         line = line[os.write(fd, line) :]
 
 
+def rehearse() -> None:
+    """Run a program of our own in this process, so that no fork has to make what Python makes at first use."""
+    plan = Plan(dumps([["call", {"n": "f"}, [[1, 2.5, "a"], {"t": [None, True]}], {}]] * 2).encode())
+    with open(os.devnull, "wb") as nowhere:
+        for _ in range(_REHEARSALS):
+            random.seed(0)
+            child = Child(plan)
+            reply(child.load(_REHEARSED), nowhere.fileno())
+            for index, operation in enumerate(plan.operations):
+                reply(child.perform(index, operation), nowhere.fileno())
+    del sys.modules[MODULE_NAME]
+
+
 def serve(source: bytes, plan: Plan, interactive: bool) -> None:
     """Run one program to the end of its calls; never returns to the caller's code, the process ends here."""
     try:
         gc.enable()
         random.seed(0)  # a fork would start from the operating system's entropy: verdicts must not depend on it
         child = Child(plan)
-        if child.load(source.decode("utf-8", "surrogatepass")):
+        loaded = child.load(source.decode("utf-8", "surrogatepass"))
+        reply(loaded)
+        if loaded == LOADED:
             perform = child.perform
             for index, operation in enumerate(plan.operations):
                 reply(perform(index, operation))

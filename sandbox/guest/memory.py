@@ -36,10 +36,13 @@ class MemoryCounters:
 
     def look(self) -> Short:
         """Return who was short of memory since the last call."""
-        before, now = self._seen, self._read()
+        text = self._read()
+        if text == self._seen:
+            return Short.NOBODY
+        before, now = _counts(self._seen), _counts(text)
         if now.get(_KILLS) == before.get(_KILLS):
             return Short.NOBODY  # and the limit, which is counted before the kill, stays news
-        self._seen = now
+        self._seen = text
         at_limit = now.get(_AT_LIMIT) != before.get(_AT_LIMIT) or self._has_been_at_limit()
         return Short.CELL if at_limit else Short.MACHINE
 
@@ -47,13 +50,16 @@ class MemoryCounters:
         """Forget what the programs before this one did."""
         self._seen = self._read()
 
-    def _read(self) -> dict[bytes, int]:
-        text = os.pread(self._events, 4096, 0) if self._events >= 0 else b""
-        return {name: int(count) for name, count in (line.split() for line in text.splitlines())}
+    def _read(self) -> bytes:
+        return os.pread(self._events, 4096, 0) if self._events >= 0 else b""
 
     def _has_been_at_limit(self) -> bool:
         """Whether version 1 says so, or cannot say."""
         found = [(self._v1 / most, self._v1 / limit) for most, limit in _V1_MOST if (self._v1 / most).exists()]
         if not found:
-            return _AT_LIMIT not in self._seen
+            return _AT_LIMIT not in _counts(self._seen)
         return any(int(most.read_bytes()) >= int(limit.read_bytes()) - _NEAR_BYTES for most, limit in found)
+
+
+def _counts(text: bytes) -> dict[bytes, int]:
+    return {name: int(count) for name, count in (line.split() for line in text.splitlines())}

@@ -49,6 +49,12 @@ def test_nothing_is_kept_without_a_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_blanks_at_a_programs_end_make_no_other_program(tmp_path: Path) -> None:
+    learn(tmp_path)
+    assert remembered(tmp_path, one=sample("x \n\t\n", 3)) is not None
+    assert remembered(tmp_path, one=sample(" x", 3)) is None
+
+
 @pytest.mark.parametrize("place", range(len(BASIS)))
 def test_another_question_has_no_answer(tmp_path: Path, place: int) -> None:
     learn(tmp_path)

@@ -177,6 +177,28 @@ def test_numpy_can_be_imported(pool: Pool) -> None:
     assert run(pool, "def attack():\n    import numpy\n    return int(numpy.arange(4).sum())\n").value == 6
 
 
+def test_programs_begin_with_what_python_makes_at_first_use(pool: Pool) -> None:
+    source = """
+    import math, resource, sys
+    def f(values):
+        return sorted(values, key=math.floor) and resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    def leftovers():
+        return [name for name in sys.modules if name.startswith("solution")], hasattr(sys.modules["solution"], "found")
+    """
+    # 430 where each process makes it afresh and faults the interpreter's code in, 290 where the guest has done both
+    assert run(pool, source, ("f", [2.5, 1])).value < 370
+    assert run(pool, source, ("leftovers",)).value == (["solution"], False)
+
+
+def test_no_code_can_be_written_to(pool: Pool) -> None:
+    source = """
+    def f():
+        with open("/proc/self/maps") as file:
+            return [line for line in file if "w" in line.split()[1] and "x" in line.split()[1]]
+    """
+    assert run(pool, source, ("f",)).value == []
+
+
 def test_standard_input_is_at_its_end(pool: Pool) -> None:
     assert run(pool, "def attack():\n    return input()\n").replies[1][:3] == ["e", "EOFError", "EOFError"]
 
