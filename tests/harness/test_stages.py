@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from scripted import Scripted, asked_for
 
+from harness.cli import main
 from harness.commands import print_written
 from harness.errors import ModelUnavailable, StoreMismatch, UsageError
 from harness.evaluation import EvalConfig, evaluate, generate
@@ -210,3 +212,46 @@ def test_a_run_without_verdicts_says_what_to_type(
     assert json.loads(capsys.readouterr().out)["samples"] == 6
     with pytest.raises(UsageError, match="none is judged yet"):
         read_report(tmp_path / "run")
+
+
+def test_the_two_commands_on_a_machine_without_a_sandbox_and_one_without_a_model(
+    tasks: Path, tmp_path: Path, no_sandbox: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine.sock")
+    run = str(tmp_path / "run")
+    written = CliRunner().invoke(
+        main, ["eval", "--model", "canonical", "--tasks", str(tasks), "--out", run, "--generate-only", "--workers", "1"]
+    )
+    assert written.exit_code == 0, written.output
+    assert f"harness eval --samples {run} --tasks {tasks} --workers 1\n" in written.stdout
+    assert "none is judged yet" in str(CliRunner().invoke(main, ["show", run]).exception)
+    no_sandbox.undo()
+    typed = written.stdout.split("harness eval ")[1].split()
+    judged = CliRunner().invoke(main, ["eval", *typed, "--sandbox", "local", "--json"])
+    assert judged.exit_code == 0, judged.output
+    assert json.loads(judged.stdout)["outcomes"]["passed"] == TASKS
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--samples", "RUN", "--temperature", "0.5", "--batch-size", "3"],
+            "--temperature, --batch-size: about writing",
+        ),
+        (["--samples", "RUN", "--backend", "openai"], "--backend: about writing"),
+        (["--samples", "RUN", "--no-resume"], "--no-resume would delete the samples"),
+        (["--samples", "RUN", "--generate-only"], "--generate-only has a model write"),
+        (["--model", "canonical", "--partial", "--generate-only"], "--generate-only has a model write"),
+    ],
+)
+def test_options_that_could_change_nothing_are_refused(
+    tasks: Path, tmp_path: Path, model: Scripted, words: list[str], said: str
+) -> None:
+    generate(asked_for(tasks, tmp_path / "run"))
+    before = (tmp_path / "run" / "samples.jsonl").read_bytes()
+    typed = [str(tmp_path / "run") if word == "RUN" else word for word in words]
+    refused = CliRunner().invoke(main, ["eval", "--tasks", str(tasks), *typed])
+    assert isinstance(refused.exception, UsageError)
+    assert said in str(refused.exception)
+    assert (tmp_path / "run" / "samples.jsonl").read_bytes() == before
