@@ -73,7 +73,7 @@ def test_samples_of_which_the_judge_would_see_another_thing_are_not_identical() 
         sample("x", 0),
         sample("x", 1, stop_reason=StopReason.LENGTH),
         sample("x", 2, completion=" "),
-        sample("x ", 3),
+        sample(" x", 3),
         sample("x", 0, task="B"),
         sample("\ud800", 4),
     ]
