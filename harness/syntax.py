@@ -4,8 +4,24 @@ from __future__ import annotations
 
 import ast
 import threading
+import warnings
+from dataclasses import dataclass
 
 _ONE_AT_A_TIME = threading.Lock()
+_ALLOW_INCOMPLETE_INPUT = 0x4000  # codeop.PyCF_ALLOW_INCOMPLETE_INPUT, which typeshed does not have
+_INCOMPLETE = "incomplete input"  # what CPython says, with the flag, of a text that more lines may make whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """What the parser says of a text: its tree, or the line (from 1) of its error, and whether more lines may mend it.
+
+    `line` is 0 where the parser names none: it has run out of depth, or of memory.
+    """
+
+    tree: ast.Module | None = None
+    line: int = 0
+    may_go_on: bool = False
 
 
 def parse_source(source: str) -> ast.Module:
@@ -16,3 +32,19 @@ def parse_source(source: str) -> ast.Module:
     """
     with _ONE_AT_A_TIME:
         return ast.parse(source)
+
+
+def try_parse(source: str, *, may_go_on: bool = False) -> Parsed:
+    """Return what the parser says of any text, without a warning. `ast.parse` takes what has a tree, and nothing else.
+
+    With `may_go_on`, a text whose end the parser has reached before its error is said to be one that may go on.
+    """
+    flags = ast.PyCF_ONLY_AST | (_ALLOW_INCOMPLETE_INPUT if may_go_on else 0)
+    try:
+        with _ONE_AT_A_TIME, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an invalid escape in somebody's code is not our caller's concern
+            return Parsed(tree=compile(source, "<program>", "exec", flags))
+    except SyntaxError as error:
+        return Parsed(line=error.lineno or 0, may_go_on=may_go_on and error.msg == _INCOMPLETE)
+    except (ValueError, OverflowError, RecursionError, MemoryError):
+        return Parsed()

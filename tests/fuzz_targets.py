@@ -11,6 +11,7 @@ import gzip
 import json
 import math
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -20,7 +21,7 @@ from fakes import FakeSandbox, Script, saying
 
 from harness.errors import SamplesError
 from harness.evidence import LONGEST, clean
-from harness.extraction import extract_program
+from harness.extraction import RULES, extract_program
 from harness.gate_output import annotation_text, log_text, markdown_text
 from harness.judge import Judge
 from harness.records import Benchmark, Verdict, from_json, to_json
@@ -110,11 +111,15 @@ def samples(data: bytes) -> None:
 
 
 def completion(data: bytes) -> None:
-    """Any answer becomes a program: the prompt, and a stretch of the answer that is not edited."""
+    """Any answer becomes a program by every rule; by ours the prompt, and a stretch of the answer, not edited."""
     text = data.decode("utf-8", "surrogateescape")
     program = extract_program(TASK, text)
     assert program.startswith(PROMPT)
     assert program.removeprefix(PROMPT).removeprefix("\n") in text
+    for rule in RULES.values():
+        started = time.process_time()
+        assert len(rule.extract(TASK, text)) <= len(PROMPT) + len(text) + 1, rule.name
+        assert time.process_time() - started < 10, rule.name
 
 
 def shown(data: bytes) -> None:
@@ -160,6 +165,8 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
         b"Sure:\n```python\ndef add(x, y):\n    '''```'''\n    return x + y\n```\n",
         b"```\n```py\n'''\n```\n\"\"\"\n```\n  ```c\n",
         b"\xff```\n",
+        b"import os\nx = 1; y: int\n@x\nclass A:\n b = c\n\nasync def add(x, y):\n return A.b(x)  # c\n # d\n\ny = (",
+        b"Try:\ntry:\n    add(\n'''a\nb'''\n[DONE]\n# it's\n```\ndef add(x, y):\n    f'{x}'\n\nadd.z = add\n<|/\n",
     ),
     "shown": (
         b"::error::x\r\n##[add-mask]",

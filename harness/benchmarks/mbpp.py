@@ -14,12 +14,17 @@ from collections.abc import Iterator
 
 from harness.benchmarks import data
 from harness.records import Benchmark, CheckTests, Task
+from harness.statement import Shot, Statement
+
+SHOTS = (2, 3, 4)  # the ids of the examples that Austin et al. show in their prompts
 
 
 def load() -> Benchmark:
     """Return the 500 tasks of the test split (ids 11 to 510). Raises `DataMissing` or `SamplesError`."""
     file = data.find("mbpp")
-    tasks = (task_from(record, "text") for record in data.records_of(file))
+    records = tuple(data.records_of(file))
+    shots = _shots(records)
+    tasks = (task_from(record, "text", shots) for record in records)
     return _benchmark("mbpp", tuple(task for task in tasks if task.split == "test"), file)
 
 
@@ -29,12 +34,12 @@ def load_sanitized() -> Benchmark:
     return _benchmark("mbpp-sanitized", tuple(task_from(item, "prompt") for item in data.array_of(file)), file)
 
 
-def task_from(record: data.JsonRecord, description_key: str) -> Task:
+def task_from(record: data.JsonRecord, description_key: str, shots: tuple[Shot, ...] = ()) -> Task:
     """Return the task of one published record. Raises `SamplesError` when a key is missing or ill-typed."""
     number = record.fields.get("task_id")
     if not isinstance(number, int):
         raise record.error("'task_id' must be a whole number")
-    tests = _texts(record, "test_list")
+    description, tests = record.text(description_key), _texts(record, "test_list")
     setup = str(record.fields.get("test_setup_code", ""))
     imports = "\n".join(_texts(record, "test_imports")) if "test_imports" in record.fields else ""
     source = "\n".join(part for part in (setup, *tests) if part).replace("\r\n", "\n") + "\n"
@@ -49,7 +54,7 @@ def task_from(record: data.JsonRecord, description_key: str) -> Task:
     remote = {name for name in free - modules.keys() if name in definitions or not hasattr(builtins, name)}
     return Task(
         task_id=f"Mbpp/{number}",
-        prompt=f'"""\n{record.text(description_key)}\n{tests[0]}\n"""\n',
+        prompt=f'"""\n{description}\n{tests[0]}\n"""\n',
         entry_point=entry_point,
         reference=reference,
         tests=CheckTests(
@@ -58,6 +63,18 @@ def task_from(record: data.JsonRecord, description_key: str) -> Task:
             helpers="\n".join(line for line in helpers if line),
         ),
         split=split_of(number),
+        statement=Statement(description=description, tests=tests, shots=shots),
+    )
+
+
+def _shots(records: tuple[data.JsonRecord, ...]) -> tuple[Shot, ...]:
+    """Return the published examples, in their order; none where a file of one's own lacks any."""
+    by_id = {number: record for record in records if isinstance(number := record.fields.get("task_id"), int)}
+    if not set(SHOTS) <= by_id.keys():
+        return ()
+    chosen = [by_id[number] for number in SHOTS]
+    return tuple(
+        Shot(description=one.text("text"), tests=_texts(one, "test_list"), code=one.text("code")) for one in chosen
     )
 
 

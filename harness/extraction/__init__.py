@@ -6,28 +6,22 @@ time, whatever the text: completions are hostile. Each rule is one file with its
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from harness.errors import UsageError
+from harness.extraction import austin, bigcode, evalplus, human_eval, lm_eval_instruct, prompted, simple_evals
 from harness.extraction.prompted import extract_program as extract_program
-from harness.records import Task
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractionRule:
-    """A rule by name: `extract(task, completion)` is the program. `source` says where the rule comes from."""
-
-    name: str
-    source: str
-    extract: Callable[[Task, str], str]
-
+from harness.extraction.rule import ExtractionRule as ExtractionRule
 
 RULES: dict[str, ExtractionRule] = {
     rule.name: rule
     for rule in (
-        ExtractionRule("prompt-and-completion", "human-eval's execution.py", lambda task, text: task.prompt + text),
-        ExtractionRule("prompted", "ours", extract_program),
+        human_eval.RULE,
+        prompted.RULE,
+        evalplus.ALONE,
+        evalplus.PROMPTED,
+        bigcode.RULE,
+        lm_eval_instruct.RULE,
+        simple_evals.RULE,
+        austin.RULE,
     )
 }
 

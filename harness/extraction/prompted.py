@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.extraction.rule import ExtractionRule
 from harness.records import Task
 
 _FENCE = re.compile(r"^[ \t]*```([^`\n]*)$", re.MULTILINE)
@@ -88,3 +89,6 @@ def _first_block(text: str, fences: list[_Fence]) -> str | None:
                 unmarked = block
             opening = None
     return unmarked
+
+
+RULE = ExtractionRule("prompted", "ours", extract_program)

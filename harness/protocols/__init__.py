@@ -7,18 +7,46 @@ protocol does is not ours to improve: change `default`, or add a file, and a row
 from __future__ import annotations
 
 from harness.errors import UsageError
-from harness.protocols import default, evalplus_base, tinypy
+from harness.protocols import (
+    austin_3shot,
+    bigcode,
+    codex,
+    default,
+    evalplus_base,
+    evalplus_chat,
+    evalplus_chat_api,
+    lm_eval,
+    lm_eval_instruct,
+    simple_evals,
+    tinypy,
+)
 from harness.protocols.families import family_of
 from harness.protocols.rules import Rules as Rules
 
-PROTOCOLS: dict[str, dict[str, Rules]] = {one.NAME: one.RULES for one in (default, evalplus_base, tinypy)}
+PROTOCOLS: dict[str, dict[str, Rules]] = {
+    one.NAME: one.RULES
+    for one in (
+        default,
+        evalplus_base,
+        evalplus_chat,
+        evalplus_chat_api,
+        bigcode,
+        lm_eval,
+        lm_eval_instruct,
+        austin_3shot,
+        simple_evals,
+        codex,
+        tinypy,
+    )
+}
+_UNFIT = {one.NAME: one.UNFIT for one in (bigcode, lm_eval, austin_3shot)}
 
 
 def rules_for(name: str, benchmark_name: str) -> Rules:
     """Return the rules of the protocol of that name for a benchmark.
 
     TinyPy's tasks have a protocol of their own, which `default` stands for. Raises `UsageError` for a name that there
-    is not, and for a protocol that says nothing about such tasks.
+    is not, and for a protocol that says nothing about such tasks, or does not fit them.
     """
     if name not in PROTOCOLS:
         raise UsageError(f"no protocol {name!r}: use one of {', '.join(PROTOCOLS)}")
@@ -26,6 +54,8 @@ def rules_for(name: str, benchmark_name: str) -> Rules:
     if name == default.NAME and family in tinypy.RULES:
         return tinypy.RULES[family]
     if family not in PROTOCOLS[name]:
-        fitting = [one for one, families in PROTOCOLS.items() if family in families]
-        raise UsageError(f"protocol {name!r} has no rules for {benchmark_name}: use {' or '.join(fitting)}")
+        fitting = ", ".join(one for one, families in PROTOCOLS.items() if family in families)
+        why = _UNFIT.get(name, {}).get(family)
+        problem = f"does not fit {benchmark_name} ({why})" if why else f"has no rules for {benchmark_name}"
+        raise UsageError(f"protocol {name!r} {problem}: use one of {fitting}")
     return PROTOCOLS[name][family]

@@ -1,6 +1,7 @@
-"""`default`: the same as evalplus-base, because that is what most published numbers are compared with.
+"""`default`: asks as evalplus-base does, because that is what most published numbers are compared with.
 
-It has a name of its own so that it can learn more while evalplus-base stays what it is.
+What it makes of an answer is ours: EvalPlus's sanitizer drops decorated functions and what stands outside of
+definitions, which an honest program may need.
 """
 
 from __future__ import annotations
@@ -8,6 +9,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.protocols import evalplus_base
+from harness.records import Task
 
 NAME = "default"
-RULES = {family: replace(rules, name=NAME, source="as evalplus-base") for family, rules in evalplus_base.RULES.items()}
+
+
+def opening(task: Task) -> str:
+    """Return the task's prompt, ended in one newline."""
+    return task.prompt.rstrip() + "\n"
+
+
+RULES = {
+    family: replace(
+        rules, name=NAME, source="as evalplus-base; the extraction is ours", extraction="prompted", opening=opening
+    )
+    for family, rules in evalplus_base.RULES.items()
+}

@@ -1,19 +1,18 @@
-"""`evalplus-base`: how EvalPlus asks models without a chat template.
+"""`evalplus-base`: how EvalPlus asks models without a chat template, or with `--force-base-prompt`.
 
-Source: EvalPlus 0.3, codegen.py, provider/utility.py, provider/hf.py; Liu et al. 2023.
+Source: EvalPlus 0.3.1, codegen.py, provider/utility.py, provider/hf.py; Liu et al. 2023.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from harness.extraction import extract_program
-from harness.protocols.families import HUMANEVAL, MBPP
+from harness.protocols.families import ALL_OF_MBPP, HUMANEVAL
 from harness.protocols.rules import Rules
 from harness.records import Task
 
 NAME = "evalplus-base"
 EVERYWHERE = ("<|endoftext|>", "<|endofmask|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
+MAX_NEW_TOKENS = 768
+TOP_P = 0.95
 
 
 def prompt(task: Task) -> str:
@@ -21,31 +20,20 @@ def prompt(task: Task) -> str:
     return task.prompt.strip() + "\n"
 
 
-def program(task: Task, completion: str) -> str:
-    """Return the program that a completion stands for. Never fails; the rules are `extract_program`'s.
-
-    Tabs become four blanks, as EvalPlus does after generating: the prompts are indented with blanks, and Python
-    refuses a mixture.
-    """
-    # Where the task's prompt does not end in one newline, the model has continued another text than that prompt.
-    continued = replace(task, prompt=task.prompt.rstrip() + "\n")
-    return extract_program(continued, completion.replace("\t", "    "))
-
-
 def _rules(*stop: str) -> Rules:
     return Rules(
         name=NAME,
-        source="EvalPlus 0.3: codegen.py, provider/utility.py, provider/hf.py; models without a chat template",
+        source="EvalPlus 0.3.1: codegen.py, provider/utility.py, provider/hf.py; models without a chat template",
         prompt=prompt,
-        program=program,
-        extraction="prompted",
+        extraction="evalplus-sanitize-prompted",
         stop=(*EVERYWHERE, *stop),
-        top_p=0.95,
-        max_new_tokens=768,
+        top_p=TOP_P,
+        max_new_tokens=MAX_NEW_TOKENS,
+        opening=prompt,
+        widens_tabs=True,  # the prompts are indented with blanks, and Python refuses a mixture
     )
 
 
-RULES = {
-    HUMANEVAL: _rules("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert "),
-    MBPP: _rules('\n"""', "\nassert"),
-}
+RULES = {HUMANEVAL: _rules("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")} | dict.fromkeys(
+    ALL_OF_MBPP, _rules('\n"""', "\nassert")
+)

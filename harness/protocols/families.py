@@ -1,17 +1,19 @@
-"""Families of benchmarks: those that share prompts' form and stop strings."""
+"""Families of benchmarks: those that share the form of their prompts."""
 
 from __future__ import annotations
 
 HUMANEVAL = "humaneval"
 MBPP = "mbpp"
-_MBPP_BENCHMARKS = frozenset({"mbpp", "mbpp-sanitized", "mbpp+"})
+MBPP_SANITIZED = "mbpp-sanitized"
+MBPP_PLUS = "mbpp+"
+ALL_OF_MBPP = (MBPP, MBPP_SANITIZED, MBPP_PLUS)
 
 
 def family_of(benchmark_name: str) -> str:
-    """Return the family of a benchmark: MBPP's own, those whose answers are text, and HumanEval's for all else.
+    """Return the family of a benchmark: each of MBPP's its own, those whose answers are text, HumanEval's for all else.
 
     A file of one's own counts as HumanEval: its tasks are functions to complete.
     """
-    if benchmark_name.startswith("tinypy-"):
+    if benchmark_name.startswith("tinypy-") or benchmark_name in ALL_OF_MBPP:
         return benchmark_name
-    return MBPP if benchmark_name in _MBPP_BENCHMARKS else HUMANEVAL
+    return HUMANEVAL

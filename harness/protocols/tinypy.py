@@ -16,7 +16,6 @@ def _rules(stop: str, max_new_tokens: int) -> Rules:
         name=NAME,
         source="the evaluation code of arXiv 2407.10194, but greedy",
         prompt=lambda task: task.prompt,
-        program=lambda task, completion: task.prompt + completion,
         extraction="prompt-and-completion",
         stop=(stop,),
         max_new_tokens=max_new_tokens,

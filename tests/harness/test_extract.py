@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.extraction import extract_program
+from harness.errors import UsageError
+from harness.extraction import RULES, extract_program, extraction_rule
 from harness.protocols import rules_for
 from harness.records import CheckTests, Sample, Task, from_json, to_json
 from harness.selfcheck import sample_of
@@ -95,6 +96,41 @@ def test_an_odd_entry_point_is_taken_literally() -> None:
     assert extract_program(odd, f"```python\n{WHOLE}```") == "p" + WHOLE
 
 
+# --- the other rules
+
+PROSE = f"Like so:\n\n```python\n{WHOLE}```\nIt adds.\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "completion", "program"),
+    [
+        ("prompt-and-completion", PROSE, PROMPT + PROSE),
+        ("bigcode", BODY + "\n# Test it\nadd(1, 2)", PROMPT + BODY),
+        ("bigcode", BODY + "<file_sep>", PROMPT + BODY),
+        ("bigcode", BODY, PROMPT + BODY),
+        ("lm-eval-instruct", BODY + "```\n" + PROSE, PROMPT + BODY),
+        ("lm-eval-instruct", BODY, PROMPT + BODY),
+        ("simple-evals", PROSE, PROMPT + BODY),
+        ("simple-evals", "Text:\n    more\n" + PROSE, PROMPT + BODY),
+        ("simple-evals", WHOLE, PROMPT + BODY),
+        ("simple-evals", f"```python\n{WHOLE}", PROMPT + BODY),
+        ("simple-evals", f"```\n{WHOLE}```", PROMPT + BODY + "```"),
+        ("simple-evals", "return x + y", PROMPT + "eturn x + y"),
+        ("austin", WHOLE + "[DONE]\n[DONE]", WHOLE),
+        ("austin", WHOLE, WHOLE),
+        ("evalplus-sanitize", PROSE, WHOLE[:-1]),
+        ("evalplus-sanitize-prompted", BODY, PROMPT.replace("\n\n\n", "\n") + BODY[:-1]),
+    ],
+)
+def test_a_rule_does_as_its_source_does(rule: str, completion: str, program: str) -> None:
+    assert extraction_rule(rule).extract(TASK, completion) == program
+
+
+def test_an_unknown_rule_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="no extraction rule 'sanitize': use one of prompt-and-completion, prompted, "):
+        extraction_rule("sanitize")
+
+
 # --- no text breaks it
 
 PIECES = st.sampled_from(
@@ -123,10 +159,15 @@ PIECES = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PIECES | st.text(max_size=5), max_size=40).map("".join))
 def test_any_text_gives_a_program_made_of_it(completion: str) -> None:
-    program = _program(completion)
-    assert program.removeprefix(PROMPT) in completion
+    for rule in RULES.values():
+        program = rule.extract(TASK, completion)
+        assert len(program) <= len(PROMPT) + len(completion) + 1, rule.name
+        if rule.name in STRETCHES:
+            assert program.removeprefix(PROMPT) in completion, rule.name
 
 
+# Rules whose program is the prompt, or nothing, and a stretch of the completion.
+STRETCHES = RULES.keys() - {"evalplus-sanitize", "evalplus-sanitize-prompted"}
 N = 10_000_000
 HOSTILE = {
     "ten megabytes of brackets": "(" * N,
@@ -155,10 +196,15 @@ HOSTILE = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_takes_linear_time(name: str) -> None:
-    started = time.process_time()
-    program = _program(HOSTILE[name])
-    assert time.process_time() - started < 2.0
-    assert program.removeprefix(PROMPT) in HOSTILE[name]
+    """By every rule: two seconds for ten megabytes."""
+    text = HOSTILE[name]
+    for rule in RULES.values():
+        started = time.process_time()
+        program = rule.extract(TASK, text)
+        assert time.process_time() - started < 2.0, rule.name
+        assert len(program) <= len(PROMPT) + len(text) + 1, rule.name
+        if rule.name in STRETCHES:
+            assert program.removeprefix(PROMPT) in text, rule.name
 
 
 @pytest.mark.slow
@@ -167,11 +213,12 @@ def test_hostile_text_takes_linear_time(name: str) -> None:
 )
 def test_hostile_text_takes_few_copies_of_itself(name: str) -> None:
     text = HOSTILE[name]
-    tracemalloc.start()
-    _program(text)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 4 * sys.getsizeof(text) + (64 << 20)
+    for rule in RULES.values():
+        tracemalloc.start()
+        rule.extract(TASK, text)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 4 * sys.getsizeof(text) + (64 << 20), rule.name
 
 
 ATTACKS = [program.source for program in hostile_programs() if program.item == "R24"]

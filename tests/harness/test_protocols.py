@@ -1,4 +1,7 @@
-"""Protocols: golden prompts and stop strings, programs, and the `canonical` model whose answers go through them."""
+"""Protocols: decoding and stop strings, programs, and the `canonical` model whose answers go through them.
+
+`test_golden_prompts.py` has the prompts.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ import json
 import pytest
 
 from harness.errors import UsageError
+from harness.extraction import RULES
 from harness.models.reference import ReferenceModel
 from harness.models.seam import Completion, GenerationSettings, Prompt
 from harness.protocols import PROTOCOLS, rules_for
 from harness.protocols.families import family_of
 from harness.records import Benchmark, CheckTests, StopReason, Task
+from harness.statement import Statement
 
 TRUNCATE = '''
 
@@ -70,42 +75,124 @@ def test_prompts_are_golden(name: str, raw: str) -> None:
     assert rules_for(name, "humaneval").prompt(_task(raw)) == GOLDEN[raw]
 
 
-@pytest.mark.parametrize("name", ["default", "evalplus-base"])
-def test_decoding_is_that_of_evalplus(name: str) -> None:
-    rules = rules_for(name, "humaneval")
-    assert rules.stop == (*EVERYWHERE, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
-    assert rules_for(name, "mbpp+").stop == (*EVERYWHERE, '\n"""', "\nassert")
-    assert (rules.temperature, rules.top_p, rules.max_new_tokens, rules.n_samples) == (0.0, 0.95, 768, 1)
+HUMANEVAL_BASE_STOP = (*EVERYWHERE, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
+MBPP_BASE_STOP = (*EVERYWHERE, '\n"""', "\nassert")
+CODEX_STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+BIGCODE_HUMANEVAL_STOP = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```", "<file_sep>")
+BIGCODE_MBPP_STOP = ("\nclass", "\nassert", '\n"""', "\nprint", "\nif", "\n<|/", "\n```")
 
 
-def test_default_is_evalplus_base_by_another_name() -> None:
+@pytest.mark.parametrize(
+    ("name", "benchmark", "stop", "decoding", "extraction"),
+    [
+        ("default", "humaneval", HUMANEVAL_BASE_STOP, (0.0, 0.95, 768, 1), "prompted"),
+        ("default", "mbpp+", MBPP_BASE_STOP, (0.0, 0.95, 768, 1), "prompted"),
+        ("evalplus-base", "humaneval+", HUMANEVAL_BASE_STOP, (0.0, 0.95, 768, 1), "evalplus-sanitize-prompted"),
+        ("evalplus-base", "mbpp", MBPP_BASE_STOP, (0.0, 0.95, 768, 1), "evalplus-sanitize-prompted"),
+        ("evalplus-chat", "mbpp+", (*EVERYWHERE, "\n```\n"), (0.0, 0.95, 768, 1), "evalplus-sanitize"),
+        ("evalplus-chat-api", "humaneval", (), (0.0, 0.95, 768, 1), "evalplus-sanitize"),
+        ("bigcode", "humaneval", BIGCODE_HUMANEVAL_STOP, (0.2, 0.95, 512, 200), "bigcode"),
+        ("bigcode", "mbpp-sanitized", BIGCODE_MBPP_STOP, (0.1, 0.95, 512, 15), "bigcode"),
+        ("lm-eval", "humaneval", CODEX_STOP, (0.0, 1.0, 1024, 1), "prompt-and-completion"),
+        ("lm-eval", "mbpp", ("[DONE]",), (0.0, 1.0, 256, 1), "austin"),
+        ("lm-eval-instruct", "humaneval", CODEX_STOP, (0.0, 1.0, 1024, 1), "lm-eval-instruct"),
+        ("austin-3shot", "mbpp", ("[DONE]",), (0.0, 1.0, 512, 1), "austin"),
+        ("simple-evals", "humaneval", (), (0.5, 1.0, 1024, 5), "simple-evals"),
+        ("codex", "humaneval", CODEX_STOP, (0.2, 0.95, 512, 200), "prompt-and-completion"),
+    ],
+)
+def test_decoding_is_that_of_the_original(
+    name: str, benchmark: str, stop: tuple[str, ...], decoding: tuple[float, float, int, int], extraction: str
+) -> None:
+    rules = rules_for(name, benchmark)
+    assert rules.stop == stop
+    assert (rules.temperature, rules.top_p, rules.max_new_tokens, rules.n_samples) == decoding
+    assert rules.extraction == extraction
+
+
+def test_default_asks_as_evalplus_base_does_and_makes_programs_by_our_rule() -> None:
     for benchmark in ("humaneval", "mbpp"):
         ours, theirs = (dataclasses.asdict(rules_for(name, benchmark)) for name in ("default", "evalplus-base"))
-        assert {key for key in ours if ours[key] != theirs[key]} == {"name", "source"}
+        assert {key for key in ours if ours[key] != theirs[key]} == {"name", "source", "extraction", "opening"}
 
 
 def test_the_table_has_each_protocol_by_its_own_name() -> None:
     for name, families in PROTOCOLS.items():
         assert families
-        assert all(rules.name == name and rules.source for rules in families.values())
+        for rules in families.values():
+            assert rules.name == name
+            assert rules.source
+            assert rules.extraction in RULES
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="no protocol 'evalplus': use one of default, evalplus-base"):
         rules_for("evalplus", "humaneval")
-    with pytest.raises(UsageError, match="'tinypy' has no rules for mbpp: use default or evalplus-base"):
+    with pytest.raises(UsageError, match="'tinypy' has no rules for mbpp: use one of default, evalplus-base"):
         rules_for("tinypy", "mbpp")
 
 
+@pytest.mark.parametrize(
+    ("name", "benchmark", "problem"),
+    [
+        ("austin-3shot", "humaneval", "'austin-3shot' has no rules for humaneval: use one of default, .*codex$"),
+        ("simple-evals", "mbpp", "'simple-evals' has no rules for mbpp: use one of default, .*austin-3shot$"),
+        ("codex", "mbpp", "'codex' has no rules for mbpp: "),
+        ("lm-eval-instruct", "mbpp", "'lm-eval-instruct' has no rules for mbpp: "),
+        ("austin-3shot", "mbpp-sanitized", r"does not fit mbpp-sanitized \(.* solved are among the tasks there\): "),
+        ("lm-eval", "mbpp+", r"does not fit mbpp\+ \(it shows all tests, .*\): use one of default, [^:]*api$"),
+        ("bigcode", "mbpp+", r"does not fit mbpp\+ \(it makes prompts of descriptions and tests, .*\): "),
+    ],
+)
+def test_a_protocol_that_does_not_fit_is_refused_with_those_that_do(name: str, benchmark: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        rules_for(name, benchmark)
+
+
+def test_shots_that_a_file_lacks_are_not_made_up() -> None:
+    task = dataclasses.replace(_task(SIMILAR), statement=Statement(description="Add.", tests=("assert f(1) == 2",)))
+    with pytest.raises(UsageError, match="shows tasks 2, 3 and 4 of MBPP, and the data file lacks them"):
+        rules_for("austin-3shot", "mbpp").prompt(task)
+
+
 def test_families() -> None:
-    assert {family_of(name) for name in ("mbpp", "mbpp-sanitized", "mbpp+")} == {"mbpp"}
+    assert [family_of(name) for name in ("mbpp", "mbpp-sanitized", "mbpp+")] == ["mbpp", "mbpp-sanitized", "mbpp+"]
     assert {family_of(name) for name in ("humaneval", "humaneval+", "humaneval+mini", "my-mbpp")} == {"humaneval"}
 
 
-def test_a_program_is_prompt_and_completion() -> None:
-    rules = rules_for("evalplus-base", "humaneval")
-    assert rules.program(_task(TRUNCATE), "    return number % 1.0\n") == TRUNCATE + "    return number % 1.0\n"
-    assert rules.program(_task(SIMILAR), "x = 1") == SIMILAR + "x = 1"
+FUNCTION = "def f(x):\n    return x\n"
+FENCED = f"Sure:\n```python\n{FUNCTION}```\nDone."
+
+
+@pytest.mark.parametrize(
+    ("name", "benchmark", "completion", "program"),
+    [
+        ("default", "humaneval", "    return x\n", "\ndef f(x):\n    return x\n"),
+        ("evalplus-base", "humaneval", "\treturn x\nprint(f(1))\n", "def f(x):\n    return x"),
+        ("evalplus-chat", "humaneval", f"import os\n\n{FUNCTION}assert f(1) == 1\n", f"import os\n{FUNCTION[:-1]}"),
+        ("evalplus-chat", "humaneval", "def f(x):\n\treturn x\n", FUNCTION[:-1]),
+        ("evalplus-chat-api", "mbpp+", FENCED, FUNCTION[:-1]),
+        ("evalplus-chat-api", "mbpp+", "def f(x):\n\treturn x\n", "def f(x):\n\treturn x"),
+        ("bigcode", "humaneval", "\n    return x\n\n@cache", "def f(x):\n    return x\n"),
+        ("lm-eval", "humaneval", "    return x\n```", "\ndef f(x):\n    return x\n```"),
+        ("lm-eval-instruct", "humaneval", "    return x\n```\nDone.", "\ndef f(x):\n    return x\n"),
+        ("austin-3shot", "mbpp", f"{FUNCTION}[DONE]\nx", FUNCTION),
+        ("lm-eval", "mbpp", "def f(x):\r\n    return x", "def f(x):\r\n    return x"),
+        ("simple-evals", "humaneval", FENCED, "\ndef f(x):\n    return x\n"),
+        ("codex", "humaneval", "    return x", "\ndef f(x):\n    return x"),
+    ],
+)
+def test_an_answer_becomes_a_program_as_in_the_original(
+    name: str, benchmark: str, completion: str, program: str
+) -> None:
+    task = _task("\ndef f(x):\n") if benchmark == "humaneval" else _task(SIMILAR)
+    assert rules_for(name, benchmark).program(task, completion) == program
+
+
+def test_mbpp_has_stop_words_of_its_own_in_bigcode() -> None:
+    task = dataclasses.replace(_task(SIMILAR), statement=Statement(description="Add.", tests=("assert f(1) == 2",)))
+    program = rules_for("bigcode", "mbpp").program(task, "def f(x):\n    return x\ndef g(): ...\nassert f(1)")
+    assert program == '"""\nAdd.\nassert f(1) == 2\n"""\ndef f(x):\n    return x\ndef g(): ...'
 
 
 def test_a_program_continues_what_the_model_was_shown() -> None:
@@ -114,9 +201,7 @@ def test_a_program_continues_what_the_model_was_shown() -> None:
 
 
 def test_tabs_become_blanks_so_that_they_do_not_mix() -> None:
-    program = rules_for("evalplus-base", "humaneval").program(
-        _task("def f(x):\n    y = 1\n"), "\tif x:\n\t\treturn y\n"
-    )
+    program = rules_for("default", "humaneval").program(_task("def f(x):\n    y = 1\n"), "\tif x:\n\t\treturn y\n")
     assert program == "def f(x):\n    y = 1\n    if x:\n        return y\n"
 
 
