@@ -14,6 +14,7 @@ from leaderboards.cards import Card, Lengths, failures, of_task
 from leaderboards.links import Links
 from leaderboards.page import render
 from leaderboards.runs import Run, read_run
+from leaderboards.signs import signs
 from leaderboards.tables import grouped, size
 from leaderboards.text import one_line, script_json
 from leaderboards.writing import write_file
@@ -70,6 +71,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Tokens", f"{tokens.prompt:,} read, {tokens.completion:,} written" if tokens.completion else ""),
         ("Seconds of programs", grouped(report.seconds, ",.1f")),
         ("Tasks without samples", str(len(report.missing_tasks) or "")),
+        *signs(report),
     ]
 
 

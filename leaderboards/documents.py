@@ -10,6 +10,7 @@ from harness.records import Estimate
 from leaderboards.boards import Board, Cell, Row
 from leaderboards.links import Links
 from leaderboards.published import Reported
+from leaderboards.signs import lost
 from leaderboards.tables import APART, RANKING, REPORTED
 from leaderboards.text import one_line
 
@@ -91,6 +92,9 @@ def _cell(cell: Cell, links: Links) -> dict[str, Any]:
         "ties": cell.rank.ties if cell.rank else None,
         "p_value_to_first": round(cell.rank.p_value, 6) if cell.rank else None,
         "note": cell.unranked,
+        "flaky": report.flaky,
+        "hardcoded": report.hardcoded,
+        "extraction_loss": lost(report),
         "outcomes": {name: count for name, count in sorted(report.outcomes.items()) if count},
         "tokens": {"prompt": report.tokens.prompt, "completion": report.tokens.completion},
         "seconds": report.seconds,

@@ -47,6 +47,8 @@ class _Tally(msgspec.Struct):
     outcome: Outcome
     passed: bool
     base_passed: bool | None = None
+    flaky: bool = False
+    hardcoded: bool = False
 
 
 _TALLY = msgspec.json.Decoder(_Tally)
@@ -151,6 +153,7 @@ def _count(folder: Path, config: RunConfig, report: Report) -> Run:
     worst = [Outcome.PASSED] * len(places)
     outcomes: dict[str, int] = dict.fromkeys((*Outcome, *report.outcomes), 0)
     seen: set[tuple[int, int]] = set()
+    flaky = hardcoded = 0
     for number, verdict in enumerate(_tallies(path), 1):
         place = places.get(verdict.task_id)
         if place is None or verdict.sample_index < 0 or (place, verdict.sample_index) in seen:
@@ -159,13 +162,16 @@ def _count(folder: Path, config: RunConfig, report: Report) -> Run:
             raise Unusable(f"{path}:{number}: passed is {verdict.passed}, but the outcome is {verdict.outcome}")
         seen.add((place, verdict.sample_index))
         outcomes[verdict.outcome] += 1
+        flaky, hardcoded = flaky + verdict.flaky, hardcoded + verdict.hardcoded
         if not verdict.passed and worst[place] is Outcome.PASSED:
             worst[place] = verdict.outcome
         if verdict.outcome is not Outcome.NOT_JUDGED:
             judged[place] += 1
             passed[place] += verdict.passed
             base[place] += bool(verdict.base_passed)
-    if any(count != report.outcomes.get(name, 0) for name, count in outcomes.items()):
+    if (flaky, hardcoded) != (report.flaky, report.hardcoded) or any(
+        count != report.outcomes.get(name, 0) for name, count in outcomes.items()
+    ):
         raise Unusable(f"{folder}: the counts of {REPORT} are not those of {VERDICTS}")
     return Run(
         folder=folder,
@@ -222,6 +228,8 @@ def _tally_of_odd(line: bytes, place: str) -> _Tally:
         outcome=verdict.outcome,
         passed=verdict.passed,
         base_passed=verdict.base_passed,
+        flaky=verdict.flaky,
+        hardcoded=verdict.hardcoded,
     )
 
 
@@ -241,8 +249,12 @@ def _see_that_it_adds_up(run: Run) -> None:
     _see_scores(run, report.pass_at_k, run.passed)
     if report.base_pass_at_k is not None:
         _see_scores(run, report.base_pass_at_k, run.base)
-    if max(len(report.tiers), len(report.metrics)) > MOST:
-        raise Unusable(f"{run.folder / REPORT}: more than {MOST} tiers or metrics")
+    loss = report.extraction_loss
+    if max(len(report.tiers), len(report.metrics), len(loss.by_rule) if loss else 0, len(report.caveats)) > MOST:
+        raise Unusable(f"{run.folder / REPORT}: more than {MOST} tiers, metrics, rules or caveats")
+    lost = (loss.samples, *loss.by_rule.values()) if loss else ()
+    if not all(0 <= count <= report.samples - sum(run.passed) for count in lost):
+        raise Unusable(f"{run.folder / REPORT}: more samples are lost by extraction than did not pass")
     for name, metric in report.metrics.items():
         if not _is_estimate(metric):
             raise Unusable(f"{run.folder / REPORT}: {name} is no share with an interval around it")

@@ -10,6 +10,7 @@ from harness.records import Estimate
 from leaderboards.boards import Board, Cell, Row
 from leaderboards.links import Links
 from leaderboards.published import Reported
+from leaderboards.signs import lost, signs
 from leaderboards.text import csv_cell, latex, markdown
 
 APART = (
@@ -108,7 +109,7 @@ def _markdown_runs(board: Board, links: Links) -> str:
             f"[report]({links.report(cell.run)})",
             tiers(cell),
             markdown(links.verify(cell.run)),
-            cell.unranked,
+            "; ".join(filter(None, [cell.unranked, *(markdown(text) for _, text in signs(cell.run.report))])),
         ]
         for row in board.rows
         for column, cell in zip(board.columns, row.cells, strict=True)
@@ -198,6 +199,9 @@ RUN_FIELDS = (
     "tokens",
     "seconds",
     "cost_usd",
+    "flaky",
+    "hardcoded",
+    "extraction_loss",
     "note",
     "report",
     "verify",
@@ -245,6 +249,9 @@ def _csv_row(board: Board, row: Row, at: int, cell: Cell, links: Links) -> tuple
         (run.report.tokens.prompt + run.report.tokens.completion) or None,
         run.report.seconds,
         run.cost,
+        run.report.flaky,
+        run.report.hardcoded,
+        lost(run.report),
         cell.unranked,
         links.report(run),
         links.verify(run),

@@ -272,6 +272,33 @@ def test_the_page_of_a_run_has_its_failure_cards(make_run: MakeRun, tmp_path: Pa
     assert detail["failing"] == 2
 
 
+def test_counts_that_a_reader_should_know_of_stand_beside_the_score(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run", outcomes_of("1001"))
+    report = json.loads((run / "report.json").read_text())
+    loss = {"samples": 2, "by_rule": {"sanitize</script>": 2, "prompted": 0}}
+    report |= {"flaky": 1, "hardcoded": 1, "extraction_loss": loss, "caveats": ["asked | otherwise"]}
+    (run / "report.json").write_text(json.dumps(report))
+    verdicts = [json.loads(line) for line in (run / "verdicts.jsonl").read_text().splitlines()]
+    verdicts[0] |= {"flaky": True, "hardcoded": True}
+    (run / "verdicts.jsonl").write_text("".join(json.dumps(one) + "\n" for one in verdicts))
+    build([run], tmp_path / "out")
+    facts = dict(data_of(tmp_path / "out" / "index.html")["runs"][0]["facts"])
+    assert facts["Flaky"] == "1 of 4 samples came out differently when judged alone"
+    assert facts["Hardcoded"].startswith("1 of 4 samples")
+    assert facts["Extraction loss"] == "2 of 4 samples would pass by another rule (sanitize</script> 2)"
+    assert facts["Mind"] == "asked | otherwise"
+    assert "2 of 4 samples would pass by another rule" in (tmp_path / "out" / "leaderboard.md").read_text()
+    with (tmp_path / "out" / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["flaky"], row["hardcoded"], row["extraction_loss"]) == ("1", "1", "2")
+    plain = make_run("plain", outcomes_of("1001"))
+    build([plain], tmp_path / "other")
+    assert (
+        not {"Flaky", "Hardcoded", "Extraction loss"}
+        & dict(data_of(tmp_path / "other" / "index.html")["runs"][0]["facts"]).keys()
+    )
+
+
 def test_the_page_of_a_run_can_hold_fewer_cards_or_one_task(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("run", outcomes_of("1001"))
     page = tmp_path / "run.html"

@@ -145,6 +145,22 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         lambda run: edit(run / "report.json", lambda one: one["outcomes"].update(passed=3, failed=1)),
         "counts",
     ),
+    "hardcoded answers that nobody counts": (
+        lambda run: edit_line(run / "verdicts.jsonl", 1, lambda one: one.update(hardcoded=True)),
+        "counts",
+    ),
+    "a flaky verdict that is none": (lambda run: edit(run / "report.json", lambda one: one.update(flaky=1)), "counts"),
+    "a loss of samples that passed": (
+        lambda run: edit(run / "report.json", lambda one: one.update(extraction_loss={"samples": 3})),
+        "more samples are lost",
+    ),
+    "too many rules": (
+        lambda run: edit(
+            run / "report.json",
+            lambda one: one.update(extraction_loss={"samples": 0, "by_rule": {str(n): 0 for n in range(41)}}),
+        ),
+        "more than 40",
+    ),
     "an outcome of its own": (
         lambda run: edit(run / "report.json", lambda one: one["outcomes"].update(splendid=0, passed=2)),
         "",
