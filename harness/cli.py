@@ -71,7 +71,13 @@ def main(verbose: bool) -> None:
 @main.command("eval")
 @click.option("--model", "-m", help="`canonical`, `demo:student`, a checkpoint folder, or org/name[@revision].")
 @click.option("--samples", type=click.Path(path_type=Path), help="Judge a samples file (.jsonl, .jsonl.gz) or a run's.")
-@click.option("--tasks", "-t", required=True, help="Benchmarks, separated by commas, or a .jsonl file of your own.")
+@click.option(
+    "--repeat",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Do a run again as its run.json says, into --out, and compare the samples.",
+)
+@click.option("--tasks", "-t", help="Benchmarks, separated by commas, or a .jsonl file of your own.")
 @backend_options
 @click.option("--protocol", default="default", show_default=True, help="Prompt, stop strings and extraction, by name.")
 @click.option("-n", "--n-samples", type=int, help="Samples per task.  [default: the protocol's]")
@@ -157,20 +163,31 @@ def eval_command(**options: Any) -> None:
     Run the same command again to go on where a run was stopped. Samples can be written on one machine and judged on
     another: `--generate-only` there, `--samples RUN` here.
     """
-    from harness.commands import eval_config, judging_options, print_written, see_that_options_fit
+    from harness.commands import (
+        eval_config,
+        judging_options,
+        print_repetition,
+        print_written,
+        repeat_config,
+        see_that_options_fit,
+    )
     from harness.evaluation import evaluate, generate
     from harness.print_report import print_reports
     from harness.progress import progress_for
 
     context = click.get_current_context()
     see_that_options_fit(context)
-    config, as_json = eval_config(options), options["as_json"]
+    repeat, as_json = options["repeat"], options["as_json"]
+    config = repeat_config(options) if repeat else eval_config(options)
     with _interrupts.end_soon():
         if options["generate_only"]:
             print_written(generate(config, progress_for()), judging_options(context), as_json)
-            return
-        reports = evaluate(config, progress_for())
-    sys.exit(print_reports(reports, as_json))
+            code = 0
+        else:
+            code = print_reports(evaluate(config, progress_for()), as_json)
+    if repeat:
+        print_repetition(repeat, config.out, as_json)
+    sys.exit(code)
 
 
 @main.command("tasks")

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from contextvars import copy_context
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,8 @@ from harness.evidence import clean
 from harness.judge import EvalPlusRule
 from harness.options import chosen_backend
 from harness.print_report import EXIT_INVALID, console
+from harness.repeat import compared, decoding_of, folder_of, model_of, read_run, said, tasks_of
+from harness.resolving import rule_of
 from harness.sources import Decoding
 from harness.stored import is_run
 
@@ -30,6 +33,13 @@ _OF_JUDGING = (
     *("sandbox", "workers", "image", "runtime", "cpu_seconds", "wall_seconds", "memory_mb", "min_time_limit"),
     *("gt_time_limit_factor", "cache", "no_audit", "tiers", "weak_below", "weak_baseline"),
 )
+# What may be given beside --repeat: where programs are judged, what is reported, and the folder.
+_OF_REPEATING = frozenset(
+    {
+        *("repeat", "out", "no_resume", "as_json", "generate_only", "no_audit", "tiers", "weak_below", "weak_baseline"),
+        *("sandbox", "image", "runtime", "workers", "cache"),
+    }
+)
 _OF_BOTH = frozenset({"model", "samples", "tasks", "limit", "partial", "out", "no_resume", "as_json", "generate_only"})
 
 
@@ -37,6 +47,12 @@ def see_that_options_fit(context: click.Context) -> None:
     """Raise UsageError for options of `harness eval` that were given and could change nothing beside the others."""
     options = context.params
     given = _given(context)
+    if options["repeat"] is not None:
+        if settled := [text for name, text in given.items() if name not in _OF_REPEATING]:
+            raise UsageError(f"--repeat takes these from the run's run.json: leave {', '.join(settled)} out")
+        return
+    if options["tasks"] is None:
+        raise UsageError("name the benchmarks with --tasks; `harness tasks` lists them")
     if options["generate_only"] and (options["samples"] is not None or options["partial"]):
         raise UsageError(
             "--generate-only has a model write samples: give --model, and leave --samples and --partial out"
@@ -115,6 +131,48 @@ def eval_config(options: dict[str, Any]) -> EvalConfig:
         runtime=options["runtime"],
         audit=not options["no_audit"],
     )
+
+
+def repeat_config(options: dict[str, Any]) -> EvalConfig:
+    """Return the configuration that does the run of `--repeat` again. Raises UsageError for one that cannot be."""
+    path: Path = options["repeat"]
+    run, out = read_run(path), options["out"]
+    if out is None or out.resolve() == folder_of(path).resolve():
+        raise UsageError("--repeat writes a run of its own beside the one that it repeats: give it a folder with --out")
+    model, backend = model_of(run)
+    recorded = run.sandbox if run.sandbox in ("docker", "local") else "auto"
+    return EvalConfig(
+        tasks=(tasks_of(run),),
+        out=out,
+        model=model,
+        decoding=decoding_of(run),
+        options=backend,
+        limit=len(run.task_ids),
+        tiers=options["tiers"],
+        weak_below=options["weak_below"],
+        weak_baseline=options["weak_baseline"],
+        resume=not options["no_resume"],
+        sandbox=recorded if options["sandbox"] == "auto" else options["sandbox"],
+        workers=options["workers"] or len(os.sched_getaffinity(0)),
+        cpu_seconds=run.cpu_seconds,
+        wall_seconds=run.wall_seconds,
+        memory_bytes=run.memory_bytes,
+        rule=rule_of(run),
+        cache=_cache_folder(options["cache"]),
+        image=options["image"],
+        runtime=options["runtime"],
+        audit=not options["no_audit"],
+        repeats=path,
+    )
+
+
+def print_repetition(run: Path, out: Path, as_json: bool) -> None:
+    """Print how many samples came out the same; on standard error beside a JSON document."""
+    text = said(compared(run, out), run, out)
+    if as_json:
+        print(text, file=sys.stderr)
+    else:
+        console().print(text)
 
 
 def _default_out(model: str | None, samples: Path | None, tasks: tuple[str, ...]) -> Path:

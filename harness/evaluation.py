@@ -17,6 +17,7 @@ from harness.judge import EvalPlusRule, Judge
 from harness.known import KnownVerdicts, own_file
 from harness.progress import NoProgress, Progress
 from harness.records import Benchmark, Report
+from harness.repeat import see_that_it_is_the_same
 from harness.report import Tally
 from harness.resolving import chosen_tasks, judged_in, limits_for, resolve
 from harness.selfcheck import see_that_it_holds
@@ -38,6 +39,7 @@ class EvalConfig:
     With `until`, tasks come in random order and the run ends once that rule has decided. `tiers` is a file of tiers
     (None: those of the reference solutions). A tier is weak below the pass rate of all tasks, or below `weak_below`
     (0..1), or below the run (or baseline file) `weak_baseline`. `cache` is a folder of verdicts of earlier runs.
+    `repeats` is a run (its folder, or its run.json) whose samples these must be: anything else is refused.
     """
 
     tasks: tuple[str, ...]
@@ -63,6 +65,7 @@ class EvalConfig:
     weak_baseline: Path | None = None
     cache: Path | None = None
     audit: bool = True
+    repeats: Path | None = None
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.samples is None):
@@ -112,7 +115,7 @@ def opened(config: EvalConfig) -> Iterator[list[Asked]]:
     benchmarks = [load_benchmark(name) for name in config.tasks]
     with closing(OpenModels(config.options)) as models:
         sources = [_source(config, benchmark, models) for benchmark in benchmarks]
-        yield [
+        asked = [
             Asked(
                 benchmark=benchmark,
                 source=source,
@@ -121,6 +124,11 @@ def opened(config: EvalConfig) -> Iterator[list[Asked]]:
             )
             for benchmark, source in zip(benchmarks, sources, strict=True)
         ]
+        if config.repeats is not None:
+            for one in asked:
+                run = resolve(config, one.benchmark, one.source, one.plan)
+                see_that_it_is_the_same(config.repeats, run, one.benchmark)
+        yield asked
 
 
 def _source(config: EvalConfig, benchmark: Benchmark, models: OpenModels) -> Source:
