@@ -7,17 +7,14 @@ apart from the run's verdicts and counts in no score.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from harness.answers import answer
 from harness.extraction import RULES
-from harness.judging import Work, judge_all
-from harness.known import KnownVerdicts
 from harness.records import ExtractionLoss, Outcome, Sample, Task, TextTests, Verdict
-
-Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,27 +25,6 @@ class AuditVerdict:
     sample_index: int
     rules: tuple[str, ...]
     outcome: Outcome
-
-
-@dataclass(slots=True)
-class Losses:
-    """Counts what other rules would have saved; holds a number for each sample that they would."""
-
-    saved: Counter[Key]
-    by_rule: Counter[str]
-    not_judged: int = 0
-
-    def add(self, verdict: AuditVerdict) -> None:
-        """Count one verdict."""
-        if verdict.outcome is Outcome.PASSED:
-            self.saved[verdict.task_id, verdict.sample_index] += 1
-            self.by_rule.update(verdict.rules)
-        self.not_judged += verdict.outcome is Outcome.NOT_JUDGED
-
-    def loss(self) -> ExtractionLoss:
-        """Return the counts; a rule that would have saved nothing is named as well."""
-        counts = {rule: self.by_rule[rule] for rule in RULES}
-        return ExtractionLoss(samples=len(self.saved), by_rule=counts, not_judged=self.not_judged)
 
 
 def others(task: Task, sample: Sample) -> dict[str, tuple[str, ...]]:
@@ -66,47 +42,67 @@ def others(task: Task, sample: Sample) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def audit(
-    failed: Iterable[Sample],
-    tasks: Mapping[str, Task],
-    known: KnownVerdicts,
-    stored: Iterable[AuditVerdict],
-    work: Callable[[Callable[[Verdict], None]], Work],
-    keep: Callable[[AuditVerdict], None],
-) -> ExtractionLoss:
-    """Judge what other rules make of the samples that `failed`, but for what is `stored`, and return the loss.
+def is_on_another_program(verdict: Verdict) -> bool:
+    """Whether a verdict is on a program that an audit has made: the numbers of such samples are below zero."""
+    return verdict.sample_index < 0
 
-    `work` says how to judge, given what to do with a verdict; each that is no failure of the machine is handed to
-    `keep`. Raises what judging raises.
+
+class Audit:
+    """What becomes of the samples that do not pass by other rules.
+
+    Several programs of one sample are several samples to the judge. Holds a number for each sample that was begun.
     """
-    losses = Losses(saved=Counter(), by_rule=Counter())
-    done = set()
-    for verdict in stored:
-        done.add((verdict.task_id, verdict.sample_index, verdict.rules))
-        losses.add(verdict)
-    under_way: dict[int, AuditVerdict] = {}
 
-    def variants() -> Iterator[Sample]:
-        number = 0
-        for sample in failed:
-            for program, rules in others(tasks[sample.task_id], sample).items():
-                if (sample.task_id, sample.sample_index, rules) in done:
-                    continue
-                under_way[number] = AuditVerdict(
+    def __init__(
+        self, tasks: Mapping[str, Task], stored: Iterable[AuditVerdict], keep: Callable[[AuditVerdict], None]
+    ) -> None:
+        """Take up what an earlier call has stored. `keep` is given each verdict that is no failure of the machine."""
+        self._tasks = tasks
+        self._keep = keep
+        self._begun: dict[str, set[int]] = {}
+        self._done: set[tuple[str, int, tuple[str, ...]]] = set()
+        self._under_way: dict[int, AuditVerdict] = {}
+        self._numbers = itertools.count(-1, -1)
+        self._saved: set[tuple[str, int]] = set()
+        self._by_rule: Counter[str] = Counter()
+        self._not_judged = 0
+        for verdict in stored:
+            self._done.add((verdict.task_id, verdict.sample_index, verdict.rules))
+            self._count(verdict)
+
+    def begin(self, sample: Sample) -> list[Sample]:
+        """Return what is to be judged of a sample that has not passed: its programs by other rules, if not done yet."""
+        begun = self._begun.setdefault(sample.task_id, set())
+        if sample.sample_index in begun:
+            return []
+        begun.add(sample.sample_index)
+        found = []
+        for program, rules in others(self._tasks[sample.task_id], sample).items():
+            if (sample.task_id, sample.sample_index, rules) not in self._done:
+                number = next(self._numbers)
+                self._under_way[number] = AuditVerdict(
                     task_id=sample.task_id,
                     sample_index=sample.sample_index,
                     rules=rules,
                     outcome=Outcome.NOT_JUDGED,
                 )
-                # Several programs of one sample are several samples to the judge.
-                yield replace(sample, program=program, sample_index=number)
-                number += 1
+                found.append(replace(sample, program=program, sample_index=number))
+        return found
 
-    def settle(verdict: Verdict) -> None:
-        found = replace(under_way.pop(verdict.sample_index), outcome=verdict.outcome)
-        losses.add(found)
+    def settle(self, verdict: Verdict) -> None:
+        """Take the verdict on such a program."""
+        found = replace(self._under_way.pop(verdict.sample_index), outcome=verdict.outcome)
+        self._count(found)
         if found.outcome is not Outcome.NOT_JUDGED:
-            keep(found)
+            self._keep(found)
 
-    judge_all(variants(), work(settle), known)
-    return losses.loss()
+    def _count(self, verdict: AuditVerdict) -> None:
+        if verdict.outcome is Outcome.PASSED:
+            self._saved.add((verdict.task_id, verdict.sample_index))
+            self._by_rule.update(verdict.rules)
+        self._not_judged += verdict.outcome is Outcome.NOT_JUDGED
+
+    def loss(self) -> ExtractionLoss:
+        """Return the counts until now; a rule that would have saved nothing is named as well."""
+        counts = {rule: self._by_rule[rule] for rule in RULES}
+        return ExtractionLoss(samples=len(self._saved), by_rule=counts, not_judged=self._not_judged)

@@ -9,48 +9,53 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from enum import Enum
 
 
 class Abandoned(Exception):
     """Nobody waits for the verdicts any more."""
 
 
-_IDLE_SECONDS = 0.2
+class Tick(Enum):
+    """What is there to be judged."""
+
+    MORE = "more"  # one further thing
+    NONE_YET = "none yet"
+    END = "end"  # nothing any more
+
+
+Wait = Callable[[float], Tick]
 
 
 def judge_beside(
-    written: Generator[object, None, None], judge: Callable[[Iterator[bool]], None], give_up: Callable[[], None]
+    written: Generator[object, None, None], judge: Callable[[Wait], None], give_up: Callable[[], None]
 ) -> None:
-    """Take everything from `written` on this thread while `judge(ticks)` runs on another.
+    """Take everything from `written` on this thread while `judge(wait)` runs on another.
 
-    `ticks` yields True for each thing that was taken, and False now and then while there is no further one. Raises what
-    `written` raises, once all that was taken before is judged; what `judge` raises, as soon as the next thing is taken.
-    When this thread is interrupted, `give_up` is called, so that whatever `judge` waits for ends.
+    `wait(seconds)` says that one further thing was taken, that none was within that time, or that there is no more.
+    Raises what `written` raises, once all that was taken before is judged; what `judge` raises, as soon as the next
+    thing is taken. When this thread is interrupted, `give_up` is called, so that whatever `judge` waits for ends.
     """
-    taken: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    taken: queue.SimpleQueue[Tick] = queue.SimpleQueue()
     left = threading.Event()
 
-    def ticks() -> Iterator[bool]:
-        while True:
-            try:
-                is_more = taken.get(timeout=_IDLE_SECONDS)
-            except queue.Empty:
-                yield False
-                continue
-            if left.is_set():
-                raise Abandoned
-            if not is_more:
-                return
-            yield True
+    def wait(seconds: float) -> Tick:
+        try:
+            tick = taken.get(timeout=seconds) if seconds > 0 else taken.get_nowait()
+        except queue.Empty:
+            tick = Tick.NONE_YET
+        if left.is_set():
+            raise Abandoned
+        return tick
 
     with ThreadPoolExecutor(1, thread_name_prefix="judging") as executor, closing(written):
-        judging = executor.submit(judge, ticks())
+        judging = executor.submit(judge, wait)
         try:
             for _ in written:
-                taken.put(True)
+                taken.put(Tick.MORE)
                 if judging.done():  # it has failed: there is no end to what it waits for yet
                     break
         except (KeyboardInterrupt, SystemExit):
@@ -58,5 +63,5 @@ def judge_beside(
             give_up()
             raise
         finally:
-            taken.put(False)
+            taken.put(Tick.END)
     judging.result()

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
-from pathlib import Path
+from collections import deque
+from collections.abc import Generator, Iterator
 
-from harness.audit import audit
+from harness.audit import Audit, is_on_another_program
 from harness.judge import Judge
 from harness.judging import Work, judge_all, slowest_first
 from harness.known import KnownVerdicts
-from harness.overlap import judge_beside
+from harness.overlap import Tick, Wait, judge_beside
 from harness.progress import Progress
-from harness.records import Benchmark, ExtractionLoss, Outcome, Report, Sample, Verdict, from_json
+from harness.records import Benchmark, Outcome, Report, Sample, Verdict, from_json
 from harness.report import Tally, build_report
 from harness.sequential import Watch
 from harness.sources import Source
 from harness.store import SAMPLES, RunFolder
 from sandbox import Sandbox
+
+_IDLE_SECONDS = 0.2  # without a sample, until what was judged is kept
+_SUSPECTS = 1000  # programs of other rules that wait in memory; the rest are made of the file again
 
 
 def write_samples(store: RunFolder, source: Source, tally: Tally) -> Generator[Sample, None, None]:
@@ -68,12 +70,17 @@ class JudgedRun:
         self._known = known
         self._watch = watch
         self._tasks = {task.task_id: task for task in benchmark.tasks}
+        self._audit: Audit | None = None
+        self._in_hand: dict[tuple[str, int], Sample] = {}  # samples that are being judged, where there is an audit
+        self._suspects: deque[Sample] = deque()  # programs of other rules, to be judged when there is time
         self._tally = Tally(prompts={task.task_id: task.prompt for task in benchmark.tasks})
 
     def run(self, sandbox: Sandbox, progress: Progress) -> Report:
         """Go through the stages. Raises SandboxError or MeasurementInvalid where the machine fails."""
         store, source, tally = self._store, self._source, self._tally
         self._take_up()
+        if store.config.audited:
+            self._audit = Audit(self._tasks, store.audited(), store.add_audited)
         with progress:
             progress.start(self._benchmark.name, source.total, tally.samples)
             work = self._work(sandbox, progress)
@@ -83,27 +90,30 @@ class JudgedRun:
                 self._judge_beside(work, sandbox)
             if self._watch is None:  # which asks about passing alone
                 score_tokens(store, source, tally, progress)
-            loss = self._audit(work, progress) if store.config.audited else None
-        return self._finish(loss)
+            if self._audit:
+                self._audit_the_rest(self._audit, work, progress)
+        return self._finish()
 
     def _work(self, sandbox: Sandbox, progress: Progress) -> Work:
         tally = self._tally
 
         def keep(verdict: Verdict) -> None:
+            if self._audit and is_on_another_program(verdict):
+                self._audit.settle(verdict)
+                return
             self._store.add_verdict(verdict)
             self._count(verdict)
             progress.step(tally.pass_rate(), tally.not_judged)
+            if sample := self._in_hand.pop((verdict.task_id, verdict.sample_index), None):
+                self._look_into(sample, verdict)
 
         return Work(
-            judge=self._judged,
+            judge=lambda sample: self._judge.judge(self._tasks[sample.task_id], sample),
             keep=keep,
             give_up=self._judge.stop,
             capacity=sandbox.capacity,
             at_once=self._watch is not None,
         )
-
-    def _judged(self, sample: Sample) -> Verdict:
-        return self._judge.judge(self._tasks[sample.task_id], sample)
 
     def _judge_in_step(self, work: Work) -> None:
         """Judge samples that nobody has to write, or of which the next is asked for by the verdicts on these."""
@@ -117,38 +127,54 @@ class JudgedRun:
         judge_all(pending, work, self._known)
 
     def _judge_beside(self, work: Work, sandbox: Sandbox) -> None:
-        """Judge samples while a model writes others."""
-
-        def judge(ticks: Iterator[bool]) -> None:
-            samples = _followed(self._store.path / SAMPLES, ticks)
-            judge_all((one for one in samples if one is None or not self._known.judged(one)), work, self._known)
+        """Judge samples while a model writes others, and look into those that did not pass while there is no other."""
 
         def give_up() -> None:
             self._judge.stop()
             sandbox.close()  # else a program that runs would be waited for
 
+        def judge(wait: Wait) -> None:
+            judge_all(self._as_they_come(wait), work, self._known)
+
         judge_beside(write_samples(self._store, self._source, self._tally), judge, give_up)
 
-    def _audit(self, work: Work, progress: Progress) -> ExtractionLoss:
-        """Judge what other rules make of the samples that did not pass."""
+    def _as_they_come(self, wait: Wait) -> Iterator[Sample | None]:
+        """Yield the samples of the file that is being written, one whole line of which is there at each tick.
+
+        Where there is none yet, yield what is to be looked into, or None.
+        """
+        with (self._store.path / SAMPLES).open("rb") as file:
+            while (tick := wait(0.0 if self._suspects else _IDLE_SECONDS)) is not Tick.END:
+                if tick is Tick.NONE_YET:
+                    yield self._suspects.popleft() if self._suspects else None
+                elif not self._known.judged(sample := from_json(Sample, file.readline())):
+                    if self._audit:
+                        self._in_hand[sample.task_id, sample.sample_index] = sample
+                    yield sample
+
+    def _look_into(self, sample: Sample, verdict: Verdict) -> None:
+        """Put aside what other rules make of a sample, if it did not pass and there is not much there already."""
+        is_lost = not verdict.passed and verdict.outcome is not Outcome.NOT_JUDGED
+        if self._audit and is_lost and len(self._suspects) < _SUSPECTS:
+            self._suspects += self._audit.begin(sample)
+
+    def _audit_the_rest(self, audit: Audit, work: Work, progress: Progress) -> None:
+        """Judge what other rules make of the samples that did not pass, those that are left to look into."""
         failed: dict[str, set[int]] = {}
         for verdict in self._store.verdicts():
             if not verdict.passed and verdict.outcome is not Outcome.NOT_JUDGED:
                 failed.setdefault(verdict.task_id, set()).add(verdict.sample_index)
-        samples = (one for one in self._store.samples() if one.sample_index in failed.get(one.task_id, ()))
         progress.start(f"{self._benchmark.name}, other extraction", sum(map(len, failed.values())), 0)
 
-        def by_the_way(settle: Callable[[Verdict], None]) -> Work:
-            return replace(work, keep=settle)
+        def suspects() -> Iterator[Sample]:
+            while self._suspects:
+                yield self._suspects.popleft()
+            for sample in self._store.samples():
+                if sample.sample_index in failed.get(sample.task_id, ()):
+                    yield from audit.begin(sample)
+                    progress.step(None, 0)
 
-        return audit(
-            _stepping(samples, progress),
-            self._tasks,
-            self._known,
-            self._store.audited(),
-            by_the_way,
-            self._store.add_audited,
-        )
+        judge_all(suspects(), work, self._known)
 
     def _take_up(self) -> None:
         """Count what an earlier call has judged."""
@@ -162,27 +188,14 @@ class JudgedRun:
         if self._watch:
             self._watch.judged(verdict)
 
-    def _finish(self, loss: ExtractionLoss | None) -> Report:
+    def _finish(self) -> Report:
         store, tally = self._store, self._tally
         store.sort_verdicts({task_id: place for place, task_id in enumerate(store.config.task_ids)})
         missing = self._source.missing_tasks
         if stopped_early := tally.samples < self._source.total:
             reached = {verdict.task_id for verdict in store.verdicts()}
             missing = tuple(task_id for task_id in store.config.task_ids if task_id not in reached)
-        tally.extraction_loss = loss
+        tally.extraction_loss = self._audit.loss() if self._audit else None
         report = build_report(tally, store.config, self._benchmark, store.fingerprint, missing, stopped_early)
         store.finish(report)
         return report
-
-
-def _stepping(samples: Iterator[Sample], progress: Progress) -> Iterator[Sample]:
-    for sample in samples:
-        yield sample
-        progress.step(None, 0)
-
-
-def _followed(path: Path, ticks: Iterator[bool]) -> Iterator[Sample | None]:
-    """Yield the samples of a file that is being written, one whole line of which is there at each tick that is true."""
-    with path.open("rb") as file:
-        for is_there in ticks:
-            yield from_json(Sample, file.readline()) if is_there else None

@@ -10,9 +10,9 @@ import made_verdicts
 import pytest
 from made_verdicts import sample, verdict
 
-from harness.audit import AuditVerdict, audit, others
+from harness.audit import Audit, AuditVerdict, is_on_another_program, others
 from harness.extraction import RULES
-from harness.judging import Work
+from harness.judging import Work, judge_all
 from harness.known import KnownVerdicts
 from harness.records import ExtractionLoss, Outcome, Sample, Task, Verdict
 
@@ -44,9 +44,10 @@ def audited(
     def work(keep: Callable[[Verdict], None]) -> Work:
         return Work(judge=judge, keep=keep, give_up=lambda: None, capacity=1)
 
+    found = Audit(tasks, stored, kept.append)
     with closing(KnownVerdicts(tasks, ("test",))) as known:
-        loss = audit(failed, tasks, known, stored, work, kept.append)
-    return loss, kept, judged
+        judge_all((one for sample in failed for one in found.begin(sample)), work(found.settle), known)
+    return found.loss(), kept, judged
 
 
 def by_text(program: str) -> Outcome:
@@ -96,7 +97,17 @@ def test_what_the_machine_could_not_judge_is_neither_kept_nor_a_loss() -> None:
     assert not any(loss.by_rule.values())
 
 
-def test_what_judging_raises_is_raised_and_what_was_judged_is_kept() -> None:
+def test_a_sample_is_begun_once_and_its_programs_are_told_from_those_of_the_run() -> None:
+    found = Audit(TASKS, (), lambda _: None)
+    programs = found.begin(written(PROSE))
+    assert programs
+    assert found.begin(written(PROSE)) == []
+    assert all(is_on_another_program(verdict(one, Outcome.FAILED)) for one in programs)
+    assert not is_on_another_program(verdict(written(PROSE), Outcome.FAILED))
+    assert len({one.sample_index for one in [*programs, *found.begin(written(PROSE, 1))]}) == 2 * len(programs)
+
+
+def test_what_judging_raises_is_raised() -> None:
     seen: list[str] = []
 
     def fails(program: str) -> Outcome:

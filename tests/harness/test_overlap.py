@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 
 import pytest
 
-from harness.overlap import Abandoned, judge_beside
+from harness.overlap import Abandoned, Tick, Wait, judge_beside
 
 SECONDS = 20.0
 
 
-def taken(ticks: Iterator[bool], into: list[int]) -> None:
-    into += range(sum(ticks))
+def taken(wait: Wait, into: list[int]) -> None:
+    while (tick := wait(0.05)) is not Tick.END:
+        into += [len(into)] if tick is Tick.MORE else []
 
 
 def nothing() -> None:
@@ -22,7 +23,7 @@ def nothing() -> None:
 
 def test_all_that_is_written_is_judged() -> None:
     judged: list[int] = []
-    judge_beside((number for number in range(1000)), lambda ticks: taken(ticks, judged), nothing)
+    judge_beside((number for number in range(1000)), lambda wait: taken(wait, judged), nothing)
     assert judged == list(range(1000))
 
 
@@ -34,16 +35,16 @@ def test_writing_does_not_wait_for_a_judge_that_is_slow() -> None:
         yield from range(500)
         all_written.set()
 
-    def judge(ticks: Iterator[bool]) -> None:
-        for is_there in ticks:
-            assert not is_there or all_written.wait(SECONDS), "the writer waits for the judge"
+    def judge(wait: Wait) -> None:
+        while (tick := wait(0.05)) is not Tick.END:
+            assert tick is Tick.NONE_YET or all_written.wait(SECONDS), "the writer waits for the judge"
 
     judge_beside(written(), judge, nothing)
 
 
 def test_judging_does_not_wait_for_a_writer_that_is_slow() -> None:
     """What was written is judged while the writer is at work on the next."""
-    judged: list[bool] = []
+    judged: list[int] = []
     first = threading.Event()
 
     def written() -> Generator[int, None, None]:
@@ -51,13 +52,13 @@ def test_judging_does_not_wait_for_a_writer_that_is_slow() -> None:
         assert first.wait(SECONDS), "the judge waits for the writer"
         yield 1
 
-    def judge(ticks: Iterator[bool]) -> None:
-        for is_there in ticks:
-            judged.append(is_there)
-            first.set()
+    def judge(wait: Wait) -> None:
+        assert wait(SECONDS) is Tick.MORE
+        first.set()
+        taken(wait, judged)
 
     judge_beside(written(), judge, nothing)
-    assert sum(judged) == 2
+    assert judged == [0]
 
 
 def test_a_judge_is_told_when_there_is_nothing_for_the_moment() -> None:
@@ -68,10 +69,11 @@ def test_a_judge_is_told_when_there_is_nothing_for_the_moment() -> None:
         yield 0
         assert told.wait(SECONDS), "the judge was not told"
 
-    def judge(ticks: Iterator[bool]) -> None:
-        for is_there in ticks:
-            if not is_there:
-                told.set()
+    def judge(wait: Wait) -> None:
+        assert wait(SECONDS) is Tick.MORE
+        assert wait(0.0) is wait(0.01) is Tick.NONE_YET
+        told.set()
+        assert wait(SECONDS) is Tick.END
 
     judge_beside(written(), judge, nothing)
 
@@ -84,7 +86,7 @@ def test_a_writer_that_fails_has_what_it_wrote_judged() -> None:
         raise RuntimeError("the engine is gone")
 
     with pytest.raises(RuntimeError, match="the engine is gone"):
-        judge_beside(written(), lambda ticks: taken(ticks, judged), nothing)
+        judge_beside(written(), lambda wait: taken(wait, judged), nothing)
     assert judged == list(range(5))
 
 
@@ -99,8 +101,8 @@ def test_a_judge_that_fails_ends_the_writing_and_closes_it() -> None:
         finally:
             closed.set()
 
-    def judge(ticks: Iterator[bool]) -> None:
-        assert next(ticks)
+    def judge(wait: Wait) -> None:
+        assert wait(SECONDS) is Tick.MORE
         failed.set()
         raise RuntimeError("the sandbox is gone")
 
@@ -118,9 +120,9 @@ def test_an_interrupted_writer_gives_up_what_the_judge_waits_for() -> None:
         assert waiting.wait(SECONDS)
         raise KeyboardInterrupt
 
-    def judge(ticks: Iterator[bool]) -> None:
+    def judge(wait: Wait) -> None:
         try:
-            for _ in ticks:
+            while wait(SECONDS) is Tick.MORE:
                 waiting.set()
                 assert given_up.wait(SECONDS), "nobody gave up"
         except Abandoned:

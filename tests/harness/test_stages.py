@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -175,8 +176,6 @@ def test_what_there_is_of_a_run_is_judged_when_asked_for(
 def test_the_first_verdict_is_there_before_the_last_sample_is_asked_for(
     tasks: Path, tmp_path: Path, model: Scripted, require: Any
 ) -> None:
-    import time
-
     verdicts = tmp_path / "run" / "verdicts.jsonl"
 
     def waits(prompt: Prompt) -> None:
@@ -255,3 +254,28 @@ def test_options_that_could_change_nothing_are_refused(
     assert isinstance(refused.exception, UsageError)
     assert said in str(refused.exception)
     assert (tmp_path / "run" / "samples.jsonl").read_bytes() == before
+
+
+def test_programs_of_other_rules_are_judged_while_the_model_writes(
+    tasks: Path, tmp_path: Path, model: Scripted, require: Any
+) -> None:
+    audited = tmp_path / "run" / "audit.jsonl"
+
+    def waits(prompt: Prompt) -> None:
+        end = time.monotonic() + 30
+        while prompt.task_id == f"T/{TASKS - 1}" and not audited.exists():
+            assert time.monotonic() < end, "nothing is audited while the model writes"
+            time.sleep(0.01)
+
+    model.texts, model.before = ("It is:\n```python\n    return x\n```\nYes.",), waits
+    whole = asked_for(tasks, tmp_path / "run", decoding=Decoding(protocol="codex", n_samples=1))
+    loss = judged(whole, require)["extraction_loss"]
+    assert loss["samples"] == loss["by_rule"]["prompted"] == TASKS
+    before = audited.read_bytes()
+    (tmp_path / "run" / "report.json").unlink()
+    audited.write_bytes(b"".join(before.splitlines(keepends=True)[:3]))  # as if it had been killed
+    assert judged(whole, require)["extraction_loss"] == loss
+    assert len(audited.read_bytes().splitlines()) == len(before.splitlines())
+    without = replace(whole, out=tmp_path / "without", audit=False)
+    assert judged(without, require)["extraction_loss"] is None
+    assert not (tmp_path / "without" / "audit.jsonl").exists()
