@@ -13,7 +13,6 @@ import ast
 import io
 import keyword
 import tokenize
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -102,9 +101,7 @@ def _constructs(tree: ast.Module) -> set[str]:
 def _parsed(source: str) -> ast.Module | None:
     """Return the program's tree without docstrings, or None."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an invalid escape in somebody's code is not our caller's concern
-            tree = parse_source(source)
+        tree = parse_source(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     for node in ast.walk(tree):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import re
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -208,12 +207,10 @@ def literals_of(program: str) -> frozenset[int]:
 
 
 def _nodes(source: str) -> list[ast.AST]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return list(ast.walk(parse_source(source)))
-        except _UNREADABLE:
-            return []
+    try:
+        return list(ast.walk(parse_source(source)))
+    except _UNREADABLE:
+        return []
 
 
 def _literal(node: ast.AST, keys: dict[ast.AST, int]) -> int | None:

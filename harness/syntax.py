@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -25,12 +27,8 @@ class Parsed:
 
 
 def parse_source(source: str) -> ast.Module:
-    """Return the tree of a module, as `ast.parse` does, whose errors it raises.
-
-    One thread at a time: CPython counts the depth of all trees under construction in one place, and raises SystemError
-    when two threads mix them up (python/cpython#106905).
-    """
-    with _ONE_AT_A_TIME:
+    """Return the tree of a module, as `ast.parse` does, whose errors it raises, without its warnings."""
+    with _parsing():
         return ast.parse(source)
 
 
@@ -41,10 +39,21 @@ def try_parse(source: str, *, may_go_on: bool = False) -> Parsed:
     """
     flags = ast.PyCF_ONLY_AST | (_ALLOW_INCOMPLETE_INPUT if may_go_on else 0)
     try:
-        with _ONE_AT_A_TIME, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an invalid escape in somebody's code is not our caller's concern
+        with _parsing():
             return Parsed(tree=compile(source, "<program>", "exec", flags))
     except SyntaxError as error:
         return Parsed(line=error.lineno or 0, may_go_on=may_go_on and error.msg == _INCOMPLETE)
     except (ValueError, OverflowError, RecursionError, MemoryError):
         return Parsed()
+
+
+@contextmanager
+def _parsing() -> Iterator[None]:
+    """Let one thread at a time parse, without warnings: an invalid escape in somebody's code is no concern of callers.
+
+    CPython counts the depth of all trees under construction in one place, and raises SystemError when two threads mix
+    them up (python/cpython#106905); and what is done with warnings is the same for all threads.
+    """
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -58,3 +58,7 @@ def test_two_threads_parse_one_after_the_other() -> None:
 
 def test_it_is_the_parser_of_python() -> None:
     assert ast.dump(parse_source(SOURCE)) == ast.dump(ast.parse(SOURCE))
+
+
+def test_no_warning_about_the_text_comes_out() -> None:
+    assert parse_source("x = '\\d'").body  # pytest makes errors of warnings
