@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,7 @@ GOLDEN = {
     "def f(x):\n    ": "def f(x):\n",
     "\r\n\tdef f(x):": "def f(x):\n",
 }
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "protocols.md"
 EVERYWHERE = ("<|endoftext|>", "<|endofmask|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
 
 
@@ -153,6 +155,22 @@ def test_shots_that_a_file_lacks_are_not_made_up() -> None:
     task = dataclasses.replace(_task(SIMILAR), statement=Statement(description="Add.", tests=("assert f(1) == 2",)))
     with pytest.raises(UsageError, match="shows tasks 2, 3 and 4 of MBPP, and the data file lacks them"):
         rules_for("austin-3shot", "mbpp").prompt(task)
+
+
+def test_the_guide_has_every_protocol_and_rule_as_it_is() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    rows = [line.strip("| ").replace("\\|", "").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    shown = set()
+    for name, families, *decoding, _, extraction in (row for row in rows if len(row) == 8):
+        for family in families.split(", "):
+            rules = rules_for(name.strip("`"), family)
+            found = [rules.temperature, rules.top_p, rules.n_samples, rules.max_new_tokens]
+            assert [float(one) for one in decoding] == found, (name, family)
+            assert extraction == f"`{rules.extraction}`", (name, family)
+            shown.add((rules.name, family))
+    assert shown == {(name, one) for name, families in PROTOCOLS.items() for one in families if name != "tinypy"}
+    assert [row[0].strip("`") for row in rows if len(row) == 3] == list(PROTOCOLS)
+    assert [row[0].strip("`") for row in rows if len(row) == 2] == list(RULES)
 
 
 def test_families() -> None:
