@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.benchmarks import load_benchmark
+from harness.chat import Chat
 from harness.errors import UsageError
 from harness.extraction import RULES
 from harness.models.reference import ReferenceModel
@@ -151,10 +153,29 @@ def test_a_protocol_that_does_not_fit_is_refused_with_those_that_do(name: str, b
         rules_for(name, benchmark)
 
 
-def test_shots_that_a_file_lacks_are_not_made_up() -> None:
-    task = dataclasses.replace(_task(SIMILAR), statement=Statement(description="Add.", tests=("assert f(1) == 2",)))
+def test_shots_that_a_file_lacks_are_not_made_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {
+            "task_id": number,
+            "text": f"Do {number}.",
+            "code": "def f(): ...\r\n",
+            "test_list": [f"assert f() == {number}"],
+        }
+        for number in (4, 2, 3, 11)
+    ]
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    prompt = rules_for("austin-3shot", "mbpp").prompt
+
+    def asked(kept: list[dict[str, object]]) -> str | Chat:
+        (tmp_path / "mbpp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+        return prompt(load_benchmark("mbpp").tasks[0])
+
+    whole = str(asked(rows))
+    places = [whole.index(f"task: Do {number}. Your code") for number in (2, 3, 4, 11)]
+    assert places == sorted(places)
+    assert whole.count("def f(): ...\r\n\n[DONE]\n\nYou are") == 3
     with pytest.raises(UsageError, match="shows tasks 2, 3 and 4 of MBPP, and the data file lacks them"):
-        rules_for("austin-3shot", "mbpp").prompt(task)
+        asked(rows[1:])
 
 
 def test_the_guide_has_every_protocol_and_rule_as_it_is() -> None:
