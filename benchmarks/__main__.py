@@ -1,6 +1,6 @@
 """`python -m benchmarks [PART ...] [--evalplus-python PYTHON]`: the speed of the harness, part by part, in one run.
 
-Parts: starting, grading, plus, streaming, load; all of them by default. Each is a module of its own with options.
+Parts: starting, grading, plus, streaming, load, overlap; all of them by default. Each is a module of its own with options.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib
 import sys
 from pathlib import Path
 
-PARTS = ("starting", "grading", "plus", "streaming", "load")
+PARTS = ("starting", "grading", "plus", "streaming", "load", "overlap")
 WITH_EVALPLUS = frozenset({"grading", "plus"})
 
 
