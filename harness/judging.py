@@ -2,7 +2,8 @@
 
 Programs run side by side here and nowhere else (`overlap` has samples written meanwhile). How long a program takes by
 the clock on the wall depends on what else the machine does, so a program that only this clock has stopped is put aside
-and judged again when nothing else of ours runs; that verdict counts. Programs that are the same, of the same task, wait for the verdict on the first.
+and judged again when nothing else of ours runs; that verdict counts. Programs that are the same, of the same task, wait
+for the verdict on the first.
 """
 
 from __future__ import annotations
