@@ -111,6 +111,18 @@ def machine_cpu() -> float:
     return (user + nice + system + irq + softirq) / TICKS
 
 
+def family_cpu(pid: int) -> float:
+    """CPU seconds that a process and all its descendants, those that have ended included, have used."""
+    used = 0
+    for one in _family(pid):
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        used += sum(map(int, fields[11:15]))
+    return used / TICKS
+
+
 def harness(*arguments: str) -> list[str]:
     """Return the command line of ours."""
     return [str(SCRIPTS / "harness"), *arguments]

@@ -16,5 +16,5 @@ def shortcoming(sample: Sample) -> Outcome | None:
     was_cut = sample.stop_reason is StopReason.LENGTH
     if answer(sample).strip():
         return Outcome.TRUNCATED if was_cut else None
-    has_thought = bool(sample.completion.strip() or sample.reasoning_tokens)
+    has_thought = bool(sample.completion.strip() or sample.reasoning or sample.reasoning_tokens)
     return Outcome.TRUNCATED if was_cut and has_thought else Outcome.NO_CODE

@@ -150,7 +150,8 @@ class Sample:
     """One answer of a model to one task. `completion` is never edited; `program` is what was extracted from it.
 
     `extraction` is the name of the rule that made the program; empty where none did. `reasoning_rule` says what of the
-    completion is thinking, and `reasoning_tokens` how many of its tokens are (None: not known, or no matter).
+    completion is thinking, and `reasoning_tokens` how many of its tokens are (None: not known, or no matter);
+    `reasoning` is thinking that a server has taken out of the completion.
     """
 
     task_id: str
@@ -164,6 +165,7 @@ class Sample:
     extraction: str = ""
     reasoning_rule: ReasoningRule = ReasoningRule.NONE
     reasoning_tokens: int | None = None
+    reasoning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,6 +158,8 @@ class Run:
 def _settings(config: RunConfig) -> dict[str, str]:
     """Return what else may explain a difference between two runs, as text."""
     settings = {name: str(getattr(config, name)) for name in _SETTINGS}
+    if config.reasoning.thinks:
+        settings |= {"reasoning": config.reasoning, "max_reasoning_tokens": str(config.max_reasoning_tokens)}
     return {**settings, "tiers_digest": config.tiers_digest} if config.tiers_digest else settings
 
 

@@ -159,9 +159,10 @@ def _from_model(
             if completion.stop_reason is StopReason.REFERENCE:
                 yield _sample(prompt, completion, task.reference, "")
             else:
-                answer = answer_of(completion.text, resolved.reasoning)
-                sample = _sample(prompt, completion, rules.program(task, answer), rules.extraction)
-                yield replace(sample, reasoning_rule=resolved.reasoning)
+                # Where a server has taken the thinking out, all the rest is the answer.
+                rule = resolved.reasoning if completion.reasoning is None else ReasoningRule.NONE
+                program = rules.program(task, answer_of(completion.text, rule))
+                yield replace(_sample(prompt, completion, program, rules.extraction), reasoning_rule=rule)
 
     return Source(
         name=model.name,
@@ -189,6 +190,7 @@ def _fitting(model: Model, rules: Rules, task: Task) -> ReasoningRule:
 
 
 def _sample(prompt: Prompt, completion: Completion, program: str, extraction: str) -> Sample:
+    is_all_thinking = bool(completion.reasoning) and not completion.text  # which a server may count, or not
     return Sample(
         task_id=prompt.task_id,
         sample_index=prompt.sample_index,
@@ -197,7 +199,8 @@ def _sample(prompt: Prompt, completion: Completion, program: str, extraction: st
         stop_reason=completion.stop_reason,
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
-        reasoning_tokens=completion.reasoning_tokens,
+        reasoning=completion.reasoning,
+        reasoning_tokens=completion.completion_tokens if is_all_thinking else completion.reasoning_tokens,
         seed=prompt.seed,
         extraction=extraction,
     )

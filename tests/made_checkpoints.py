@@ -49,11 +49,15 @@ TEXTS = [
 ]
 
 
-def make_dreamer(folder: Path) -> None:
+def make_dreamer(folder: Path, context: int = CONTEXT) -> None:
     """Write the checkpoint `dreamer`."""
     tokenizer = _tokenizer()
     torch.manual_seed(3)
-    _save(LlamaForCausalLM(_config(len(tokenizer), initializer_range=0.3)), tokenizer, folder)
+    _save(
+        LlamaForCausalLM(_config(len(tokenizer), initializer_range=0.3, max_position_embeddings=context)),
+        tokenizer,
+        folder,
+    )
 
 
 def make_parrot(folder: Path, chains: Chains = CHAINS, special: Sequence[str] = (OTHER,)) -> None:
@@ -74,7 +78,7 @@ def make_parrot(folder: Path, chains: Chains = CHAINS, special: Sequence[str] = 
     _save(model, tokenizer, folder)
 
 
-def make_singer(folder: Path, chains: Chains = CHAINS) -> None:
+def make_singer(folder: Path, chains: Chains = CHAINS, context: int = CONTEXT) -> None:
     """Write the checkpoint `singer`, with heads of a size that vLLM has kernels for; it knows these `chains`.
 
     One dimension belongs to each of the parrot's words: no layer writes it, so that the head can read it.
@@ -82,7 +86,7 @@ def make_singer(folder: Path, chains: Chains = CHAINS) -> None:
     words = _words(chains, [OTHER])
     tokenizer = _tokenizer(words, [OTHER])
     torch.manual_seed(3)
-    sizes = {"hidden_size": 256, "num_attention_heads": 8, "head_dim": 32, "max_position_embeddings": CONTEXT}
+    sizes = {"hidden_size": 256, "num_attention_heads": 8, "head_dim": 32, "max_position_embeddings": context}
     model = LlamaForCausalLM(_config(len(tokenizer), initializer_range=0.3, **sizes))
     told = tokenizer.convert_tokens_to_ids([*words, OTHER])
     place = {token: number for number, token in enumerate(told)}

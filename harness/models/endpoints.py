@@ -13,7 +13,6 @@ from harness.errors import UsageError
 from harness.models.patience import Unusable
 from harness.models.replies import Answer, ChatAnswer, Turn, Usage, read
 from harness.models.seam import Asked, GenerationSettings
-from harness.reasoning import ReasoningRule
 from harness.records import StopReason
 
 if TYPE_CHECKING:
@@ -129,5 +128,4 @@ def _reason(finish_reason: str | None) -> StopReason:
 
 def _stop(settings: GenerationSettings) -> dict[str, list[str]]:
     # A server looks for stop strings in the thinking, too (vLLM does, also where it takes the thinking out).
-    thinks = settings.reasoning is not ReasoningRule.NONE
-    return {"stop": list(settings.stop)} if settings.stop and not thinks else {}
+    return {"stop": list(settings.stop)} if settings.stop and not settings.reasoning.thinks else {}

@@ -134,7 +134,12 @@ class ServerModel:
         )
 
     def reasoning(self, prompt: Prompt) -> ReasoningRule:
-        """Return the rule for completions of prompts like this: a server does not say, and those who chat may think."""
+        """Return the rule that fits its completions of prompts like this; see `Reader.reasoning`.
+
+        Without a reader that is not known: who is asked in chat may think, and who goes on from a text does not.
+        """
+        if self._reader:
+            return self._reader.reasoning(prompt)
         return ReasoningRule.THINK if isinstance(prompt.text, Chat) else ReasoningRule.NONE
 
     def _read(self, prompts: Sequence[Prompt]) -> list[Asked]:
@@ -248,7 +253,9 @@ class ServerModel:
                 "samples of both do not mix. Begin another run with --out"
             )
         # A server may know fewer stop strings, or leave them in; of a model that thinks it has not been told them.
-        text = cut_answer(said.text, settings.reasoning, settings.stop)
+        # Where it takes the thinking out, what it leaves is the answer.
+        rule = settings.reasoning if said.reasoning is None else ReasoningRule.NONE
+        text = cut_answer(said.text, rule, settings.stop)
         return Completion(
             text=text,
             stop_reason=StopReason.STOP if text != said.text else said.stop_reason,

@@ -61,10 +61,15 @@ def start(folder: Path, name: str, options: ModelOptions, own_dtype: Any) -> Sta
     refuses, `ModelUnavailable` where it cannot load the model, or where the model computes no numbers.
     """
     from vllm import LLMEngine
+    from vllm.usage.usage_lib import UsageContext
 
     with _stdout_is_stderr():
         try:
-            engine = LLMEngine.from_engine_args(_arguments(folder, options, own_dtype), enable_multiprocessing=True)
+            engine = LLMEngine.from_engine_args(
+                _arguments(folder, options, own_dtype),
+                usage_context=UsageContext.LLM_CLASS,  # vLLM sizes its batches by it
+                enable_multiprocessing=True,
+            )
         except (ValueError, AssertionError) as error:  # pydantic's ValidationError is a ValueError
             raise UsageError(f"vLLM does not run {name} like this: {_said(error)}") from error
         except (RuntimeError, OSError, MemoryError, KeyError, TypeError, ImportError, AttributeError) as error:
@@ -115,8 +120,11 @@ def failures() -> tuple[type[Exception], ...]:
 
 def _arguments(folder: Path, options: ModelOptions, own_dtype: Any) -> Any:
     from vllm import EngineArgs
+    from vllm.platforms import current_platform
 
     given = {
+        # An engine on a CPU ends with an error when it parts the prompt of a request with a seed (vLLM 0.32).
+        "enable_chunked_prefill": False if current_platform.is_cpu() else None,
         "gpu_memory_utilization": options.gpu_memory_utilization,
         "max_model_len": options.max_model_len,
         "quantization": options.quantization,

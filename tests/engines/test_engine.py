@@ -70,6 +70,13 @@ def test_the_seed_and_nothing_else_decides_a_sample(engine: VllmModel) -> None:
     assert run(engine, mixed[2:3], **settings) == drawn[2:3], "resuming leaves the other prompts out"
 
 
+def test_seeds_go_with_more_prompts_than_the_engine_reads_at_once(engine: VllmModel) -> None:
+    at_once = engine._engine.vllm_config.scheduler_config.max_num_batched_tokens
+    texts = [f"{place:03}".translate(str.maketrans("0123456789", "qwertyuiop")) + "x" * 80 for place in range(200)]
+    assert sum(map(len, texts)) > at_once
+    assert len(run(engine, prompts(texts), temperature=1.0, max_new_tokens=2)) == len(texts)
+
+
 def test_temperature_and_top_p_are_obeyed(engine: VllmModel) -> None:
     greedy = run(engine, prompts(DREAMS))
     assert run(engine, prompts(DREAMS), temperature=2.0, top_p=1e-6) == greedy

@@ -20,6 +20,7 @@ from harness.print_report import print_reports
 from harness.reasoning import ReasoningRule
 from harness.records import Outcome, Report, Sample, Tokens
 from harness.report import Tally
+from harness.runs import load_run
 from harness.sources import Decoding, Source, _from_model
 from harness.store import read_config, read_lines
 
@@ -100,6 +101,7 @@ def test_thinking_alone_is_no_answer(text: str, rule: ReasoningRule, why: StopRe
 def test_thinking_that_a_server_keeps_to_itself_is_no_answer_either() -> None:
     sample = Sample(task_id="T/2", sample_index=0, completion="", program="x", stop_reason=StopReason.LENGTH)
     assert shortcoming(replace(sample, reasoning_tokens=7)) is Outcome.TRUNCATED
+    assert shortcoming(replace(sample, reasoning="Hm.")) is Outcome.TRUNCATED
     assert shortcoming(sample) is Outcome.NO_CODE
 
 
@@ -170,6 +172,8 @@ def test_a_model_that_thinks_is_evaluated_by_its_answers(
     assert "thinking: 6 of 10 tokens that were written" in capsys.readouterr().out
     config = read_config(tmp_path / "run")
     assert (config.reasoning, config.max_reasoning_tokens) == (THINK, None)
+    settings = load_run(tmp_path / "run").baseline().settings
+    assert (settings["reasoning"], settings["max_reasoning_tokens"]) == ("think", "None")
     first, _ = read_lines(tmp_path / "run" / "samples.jsonl", Sample)
     assert first.completion == "<think>2:\ndef f(): </think>\n    return 2"
     cut_off = run(tasks, thinker, tmp_path / "cut", max_reasoning_tokens=2)
