@@ -3,7 +3,7 @@
 `python -m benchmarks.extraction --evalplus-python PYTHON` gives both the CodeGen samples of $HARNESS_DATA behind their
 prompts, and the same samples changed: in prose, cut off, with lines lost, moved and added. It prints a Markdown table
 of how many results differ, and ends with 1 if any do. EvalPlus may live in an environment of its own. `--every N` takes
-every Nth sample alone.
+every Nth sample alone; `--prose N` has N lines of prose as one more text.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ _LINES = (
 )
 _MORE_LINES = ("from __future__ import annotations", "    return", "def g(): return 1", "class A:", "    pass", "y = x")
 _TESTS = "\n\nif __name__ == '__main__':\n    import doctest\n    doctest.testmod()\n\nassert True\nprint(candidate)\n"
+_SENTENCE = "It is a truth universally acknowledged, that a line in want of code.\n"
+PROSE = "nothing but prose"
 Change = Callable[[str, str, random.Random], str]  # of a prompt and a completion
 
 
@@ -141,13 +143,15 @@ def main() -> None:
         "--evalplus-python", type=Path, required=True, help="the python of an environment with evalplus"
     )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth sample")
+    parser.add_argument("--prose", type=int, default=0, metavar="N", help="add a text of N lines of prose")
     options = parser.parse_args()
     found = texts(Path(os.environ["HARNESS_DATA"]) / SAMPLES, options.every)
+    found += [Text(change=PROSE, text=_SENTENCE * options.prose, entry_point="f")] * (options.prose > 0)
     pairs = list(zip(found, ours(found), theirs(options.evalplus_python, found), strict=True))
     print("| samples | texts | results that differ | harness: mean, longest | EvalPlus: mean, longest |")
     print("|---|---|---|---|---|")
     differing = 0
-    for name in CHANGES:
+    for name in [*CHANGES, *([PROSE] if options.prose else [])]:
         chosen = [(mine, other) for one, mine, other in pairs if one.change == name]
         differ = sum(mine[0] != other[0] for mine, other in chosen)
         differing += differ
