@@ -54,7 +54,7 @@ lint: $(DEV) ## check style and types
 docs: $(CORE) ## write docs/cli.md and tests/cli_surface.json from the command line's own help
 	$(BIN)/python docs/generate.py
 
-bench: $(CORE) ## measure how fast and how steady grading is here (ARGS="starting grading plus streaming load own_speed")
+bench: $(CORE) ## measure how fast and how steady grading is here (ARGS="starting grading plus streaming load overlap own_speed")
 	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove .venv, .venv-vllm and the caches (run folders stay)
