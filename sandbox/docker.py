@@ -40,9 +40,8 @@ HOST_LABEL = "harness.host"
 GUEST_MEMORY = 64 << 20
 _CHUNK = 1 << 16  # more than that is mapped and unmapped for every read
 _ANSWER_SECONDS, _IMAGE_SECONDS, _CELL_SECONDS = 10, 60, 20  # one that hangs must not hang us
-# Each cell's programs are a user of their own: the kernel counts processes per user, over all containers.
-_USERS = itertools.count(os.getpid())
-_USER_RANGE = 40_000
+# A user for each cell: the kernel counts processes per user. Neighbouring process ids begin 0.618 of the range apart.
+_USERS, _USER_RANGE = itertools.count(os.getpid() * 24_721), 40_000
 _WRITE_TIMEOUT = struct.pack("ll", WRITE_SECONDS, 0)
 _NO_MOUNT = "ro,nosuid,nodev,noexec,mode=555,size=4096"
 _ERRORS = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
