@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -202,62 +204,78 @@ def command(*options: str, out: Path) -> list[str]:
     return [sys.executable, "-c", code, "distill", "curriculum", "--recipe", "smoke", "--out", str(out), *options]
 
 
-@pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+@pytest.fixture(scope="module")
+def environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 ALL_KINDS = "random,hybrid:length,blocked:easy-first,interleaved:loss,ordered:attention,sequential:models"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """An experiment that nobody disturbed, with an arm of every kind: its folder and its report."""
+
+    out: Path
+    report: dict[str, Any]
+
+    def scores(self, name: str) -> dict[str, float]:
+        (scores,) = [arm["scores"] for arm in self.report["arms"] if arm["name"] == name]
+        return scores
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Whole:
+    pytest.importorskip("torch")
+    out = tmp_path_factory.mktemp("whole")
+    made = CliRunner().invoke(
+        distill,
+        ["curriculum", "--recipe", "smoke", "--schedule", ALL_KINDS, "--out", str(out), "--jobs", "2", "--json"],
+    )
+    assert made.exit_code == 0, made.output
+    return Whole(out=out, report=json.loads(made.stdout))
+
+
 @pytest.mark.hf
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # a quarter of an hour: some machines are shared
-def test_an_experiment_from_end_to_end(tmp_path: Path, environment: None) -> None:
-    pytest.importorskip("torch")
-    made = CliRunner().invoke(
-        distill,
-        ["curriculum", "--recipe", "smoke", "--schedule", ALL_KINDS, "--out", str(tmp_path), "--jobs", "2", "--json"],
-    )
-    assert made.exit_code == 0, made.output
-    report = json.loads(made.stdout)
+def test_an_experiment_from_end_to_end(whole: Whole) -> None:
+    report = whole.report
     assert [arm["name"] for arm in report["arms"]] == ALL_KINDS.split(",")
     assert {"execution", "execution/hard", "execution/2.1", "line", "edit_similarity"} <= set(
         report["arms"][0]["scores"]
     )
-    assert (tmp_path / "seed-1" / "hybrid-length" / "tinypy-execution" / "report.json").is_file()
-    assert (tmp_path / "report.md").read_text(encoding="utf-8").startswith(f"{report['parameters']:,} parameters")
-    before = (tmp_path / "seed-1" / "random" / "arm.json").stat().st_mtime_ns
+    assert (whole.out / "seed-1" / "hybrid-length" / "tinypy-execution" / "report.json").is_file()
+    assert (whole.out / "report.md").read_text(encoding="utf-8").startswith(f"{report['parameters']:,} parameters")
+    before = (whole.out / "seed-1" / "random" / "arm.json").stat().st_mtime_ns
     again = CliRunner().invoke(
-        distill, ["curriculum", "--recipe", "smoke", "--schedule", "random", "--out", str(tmp_path)]
+        distill, ["curriculum", "--recipe", "smoke", "--schedule", "random", "--out", str(whole.out)]
     )
     assert again.exit_code == 0
-    assert (tmp_path / "seed-1" / "random" / "arm.json").stat().st_mtime_ns == before
+    assert (whole.out / "seed-1" / "random" / "arm.json").stat().st_mtime_ns == before
 
 
 @pytest.mark.hf
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # a quarter of an hour: some machines are shared
-def test_a_killed_experiment_leaves_nothing_running_and_goes_on(tmp_path: Path, environment: None) -> None:
-    pytest.importorskip("torch")
+def test_a_killed_experiment_leaves_nothing_running_and_goes_on(
+    whole: Whole, tmp_path: Path, environment: None
+) -> None:
     out = tmp_path / "killed"
-    options = ("--schedule", "hybrid")
+    options = ("--schedule", "hybrid:length")
     killed = subprocess.Popen(command(*options, out=out), stderr=subprocess.PIPE, text=True)
     assert killed.stderr is not None
-    wait_for(lambda: any(out.glob("seed-1/hybrid/training/stage-00/checkpoint-*")))
+    wait_for(lambda: any(out.glob("seed-1/hybrid-length/training/stage-00/checkpoint-*")))
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    assert not (out / "seed-1" / "hybrid" / "arm.json").exists()
+    assert not (out / "seed-1" / "hybrid-length" / "arm.json").exists()
     killed.communicate()  # ends only when no process of the experiment holds the other end any more
-
-    def scores(folder: Path) -> str:
-        done = subprocess.run(command(*options, "--json", out=folder), capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        report = json.loads(done.stdout)
-        return json.dumps([arm["scores"] for arm in report["arms"]])
-
-    assert scores(out) == scores(tmp_path / "whole")
+    done = subprocess.run(command(*options, "--json", out=out), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [arm["scores"] for arm in json.loads(done.stdout)["arms"]] == [whole.scores("hybrid:length")]
     assert not list(out.glob("seed-*/*/training"))
 
 

@@ -19,7 +19,7 @@ import msgspec
 from distill.keep import Decision
 from distill.lessons import FaultSource, read_lessons
 from distill.levels import Level, read_levels
-from distill.loop import Journal, LoopConfig, Machine, run_loop, status_of
+from distill.loop import Journal, LoopConfig, Machine, read_decision, run_loop, status_of
 from distill.questions import choose
 from distill.round import Round
 from distill.task_files import read_families
@@ -62,11 +62,20 @@ def machine() -> Machine:
     return Machine(sandbox="auto", workers=2, progress=NoProgress, say=lambda text: None)
 
 
-def test_a_round_of_iterkd(few_tasks: Path, tmp_path: Path) -> None:
-    (decision,) = run_loop(config(few_tasks), tmp_path, machine())
+@pytest.fixture(scope="module")
+def whole(few_tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a loop that nobody disturbed."""
+    out = tmp_path_factory.mktemp("whole")
+    run_loop(config(few_tasks), out, machine())
+    return out
+
+
+def test_a_round_of_iterkd(whole: Path) -> None:
+    folder = whole / "rounds" / "01"
+    decision = read_decision(folder)
+    assert decision is not None
     assert decision.weak == ("expert",)
-    folder = tmp_path / "rounds" / "01"
-    (status,) = status_of(tmp_path)
+    (status,) = status_of(whole)
     stages = {stage.stage: stage.counts for stage in status.stages}
     assert list(stages) == [
         *("evaluate", "probes", "attempts", "levels", "questions", "answers", "tries", "mutants", "lessons"),
@@ -300,13 +309,20 @@ DEADLY = (  # what tests/distill/test_loop.py has not: in probes, levels, mutant
 )
 
 
-def test_killed_in_any_stage_the_whole_loop_goes_on_to_the_same_student(few_tasks: Path, tmp_path: Path) -> None:
+def test_killed_in_any_stage_the_whole_loop_goes_on_to_the_same_student(
+    few_tasks: Path, whole: Path, tmp_path: Path
+) -> None:
     wanted = config(few_tasks)
     for name in DEADLY:  # one after the other, in one folder
-        killed_loop(wanted, tmp_path / "killed", name)
-    (killed,) = run_loop(wanted, tmp_path / "killed", machine())
-    (whole,) = run_loop(wanted, tmp_path / "whole", machine())
-    folders = [tmp_path / name / "rounds" / "01" for name in ("killed", "whole")]
+        killed_loop(wanted, tmp_path, name)
+    (killed,) = run_loop(wanted, tmp_path, machine())
+    folders = [out / "rounds" / "01" for out in (tmp_path, whole)]
     for name in ("probes.jsonl", "plan.json", "questions.jsonl", "lessons.jsonl", "checkpoint/model.safetensors"):
         assert len({(folder / name).read_bytes() for folder in folders}) == 1, name
-    assert (killed.kept, killed.reason, killed.changes) == (whole.kept, whole.reason, whole.changes)
+    undisturbed = read_decision(folders[1])
+    assert undisturbed is not None
+    assert (killed.kept, killed.reason, killed.changes) == (
+        undisturbed.kept,
+        undisturbed.reason,
+        undisturbed.changes,
+    )

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -105,13 +106,26 @@ def test_written_questions_are_the_same_tasks_when_read(few_tasks: Path, tmp_pat
     assert load_benchmark(str(tmp_path / "q.jsonl")).tasks == chosen
 
 
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """A loop that nobody disturbed: its folder, what it said, and the decision of its only round."""
+
+    out: Path
+    said: list[str]
+    decision: Decision
+
+
+@pytest.fixture(scope="module")
+def whole(few_tasks: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    out, said = tmp_path_factory.mktemp("whole"), []
+    (decision,) = run_loop(config(few_tasks), out, machine(said))
+    return Whole(out=out, said=said, decision=decision)
+
+
 @pytest.mark.slow
-def test_a_round_trains_on_right_answers_alone_and_decides_by_the_held_back_half(
-    few_tasks: Path, tmp_path: Path
-) -> None:
-    said: list[str] = []
-    (decision,) = run_loop(config(few_tasks), tmp_path / "loop", machine(said))
-    folder = tmp_path / "loop" / "rounds" / "01"
+def test_a_round_trains_on_right_answers_alone_and_decides_by_the_held_back_half(whole: Whole) -> None:
+    decision, said = whole.decision, whole.said
+    folder = whole.out / "rounds" / "01"
     assert decision.weak == ("expert",)
     assert any("weak by their tune half: expert" in text for text in said)
 
@@ -137,21 +151,21 @@ def test_a_round_trains_on_right_answers_alone_and_decides_by_the_held_back_half
         "all": 20,
     }
     assert decision.student == (str(folder / "checkpoint") if decision.kept else "demo:student")
-    board = (tmp_path / "loop" / "leaderboard" / "leaderboard.json").read_text()
+    board = (whole.out / "leaderboard" / "leaderboard.json").read_text()
     assert all(json.dumps(model) in board for model in ("demo:student", str(folder / "checkpoint")))
     assert any("leaderboard/index.html" in text for text in said)
 
-    (status,) = status_of(tmp_path / "loop")
+    (status,) = status_of(whole.out)
     names = [stage.stage for stage in status.stages]
     assert names == ["evaluate", "questions", "answers", "lessons", "train", "candidate"]
     assert dict(zip(names, status.stages, strict=True))["answers"].counts["teacher_calls"] == 24
-    shown = CliRunner().invoke(distill, ["status", str(tmp_path / "loop")])
+    shown = CliRunner().invoke(distill, ["status", str(whole.out)])
     assert shown.exit_code == 0
     assert "24 teacher calls" in shown.output
 
 
 @pytest.mark.slow
-def test_killed_in_any_stage_it_goes_on_to_the_same_student(few_tasks: Path, tmp_path: Path) -> None:
+def test_killed_in_any_stage_it_goes_on_to_the_same_student(few_tasks: Path, whole: Whole, tmp_path: Path) -> None:
     wanted = config(few_tasks)
     for name in (
         "distill.round.choose",
@@ -161,16 +175,20 @@ def test_killed_in_any_stage_it_goes_on_to_the_same_student(few_tasks: Path, tmp
         "distill.round.decide",
         "distill.loop.write_leaderboard",
     ):  # one after the other, in one folder
-        killed_loop(wanted, tmp_path / "killed", name)
-    (killed,) = run_loop(wanted, tmp_path / "killed", machine())
-    (whole,) = run_loop(wanted, tmp_path / "whole", machine())
-    folders = [tmp_path / name / "rounds" / "01" for name in ("killed", "whole")]
+        killed_loop(wanted, tmp_path, name)
+    (killed,) = run_loop(wanted, tmp_path, machine())
+    folders = [out / "rounds" / "01" for out in (tmp_path, whole.out)]
     for name in ("questions.jsonl", "checkpoint/model.safetensors"):
         assert len({(folder / name).read_bytes() for folder in folders}) == 1, name
-    assert (killed.kept, killed.reason, killed.changes) == (whole.kept, whole.reason, whole.changes)
+    undisturbed = whole.decision
+    assert (killed.kept, killed.reason, killed.changes) == (
+        undisturbed.kept,
+        undisturbed.reason,
+        undisturbed.changes,
+    )
     # What is finished is not done again.
     stamp = (folders[0] / "decision.json").stat().st_mtime_ns
-    assert run_loop(wanted, tmp_path / "killed", machine()) == [killed]
+    assert run_loop(wanted, tmp_path, machine()) == [killed]
     assert (folders[0] / "decision.json").stat().st_mtime_ns == stamp
 
 

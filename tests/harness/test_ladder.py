@@ -38,7 +38,7 @@ from harness.tiers import tiers_of
 
 CAUGHT = 0.95
 RANDOM_INPUTS = 1_000
-PAIRS = 20
+FIRST_MISTAKES, SECOND_MISTAKES = 6, 4  # that many second ones for each first: listing those takes the time
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +162,9 @@ def second_order(task: Task, program: str) -> Iterator[Mutant]:
     """Yield programs with two mistakes, drawn at random; the tests were not chosen against these."""
     draw = Draw(int(task.task_id.rpartition("/")[2]))
     first = [ast.unparse(mutant.tree) for mutant in mutants(program)]
-    for _ in range(PAIRS):
-        second = list(mutants(draw.one_of(first)))
-        if second:
-            yield draw.one_of(second)
+    for _ in range(FIRST_MISTAKES):
+        if second := list(mutants(draw.one_of(first))):
+            yield from [second[place] for place in {draw.below(len(second)) for _ in range(SECOND_MISTAKES)}]
 
 
 def score(tasks: list[Task], mistakes: Callable[[Task, str], Iterator[Mutant]] = first_order) -> Score:

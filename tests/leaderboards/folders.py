@@ -22,6 +22,7 @@ from harness.records import (
     to_json,
 )
 from harness.store import fingerprint, write_whole
+from leaderboards.build import Built
 
 PASSED, FAILED = Outcome.PASSED, Outcome.FAILED
 EVIDENCE = Evidence(reason="assert f(3) == 9", call="f(3)", expected="9", actual="6")
@@ -161,6 +162,15 @@ def write_run(
     write_whole(folder / "verdicts.jsonl", "".join(to_json(verdict) + "\n" for _, verdict in pairs))
     write_whole(folder / "report.json", to_json(asdict(report_of(config, [verdict for _, verdict in pairs], texts))))
     return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargeBoard:
+    """A leaderboard of 500 models on five benchmarks: its folder, and the seconds that it took to build."""
+
+    out: Path
+    built: Built
+    seconds: float
 
 
 SCALE: Mapping[str, int] = {"humaneval": 164, "humaneval+": 164, "mbpp": 500, "mbpp+": 378, "ladder": 120}

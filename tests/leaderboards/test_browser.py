@@ -16,7 +16,7 @@ import pytest
 from harness.records import Estimate, Evidence, TierScore
 from leaderboards.build import build
 from leaderboards.detail import write_run_page
-from tests.leaderboards.folders import MakeRun, Texts, many_runs, outcomes_of, write_run
+from tests.leaderboards.folders import LargeBoard, MakeRun, Texts, outcomes_of, write_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -329,14 +329,14 @@ def test_the_page_of_a_run(open_page: Callable[..., tuple[Page, Watch]], make_ru
     assert len([url for url in watch.requests if not url.startswith("data:")]) == 1
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_500_rows_are_painted_within_a_second_and_stay_quick(
-    open_page: Callable[..., tuple[Page, Watch]], tmp_path: Path
+    open_page: Callable[..., tuple[Page, Watch]], large_board: LargeBoard
 ) -> None:
-    build([many_runs(tmp_path / "runs", 500)], tmp_path / "out")
     seconds = []
     for _ in range(3):
-        page, watch = open_page(tmp_path / "out" / "index.html")
+        page, watch = open_page(large_board.out / "index.html")
         assert page.locator("#board-1 tbody tr").count() == 500
         paints = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
         seconds.append(page.evaluate(paints) / 1000)
