@@ -176,10 +176,12 @@ CHEATS = [(cheat.name, kind) for cheat in hostile_programs() for kind in cheat.j
 @pytest.mark.parametrize(("name", "kind"), CHEATS)
 def test_no_attack_passes(cell: Sandbox, name: str, kind: str) -> None:
     cheat = hostile_program(name)
-    limits = replace(SHORT, wall_seconds=cheat.wall_seconds or SHORT.wall_seconds)
+    allowed = cheat.outcomes if kind == "check" else cheat.outcomes_of_calls
+    limits = SHORT if TIMEOUT in allowed else replace(SHORT, cpu_seconds=LIMITS.cpu_seconds)
+    limits = replace(limits, wall_seconds=cheat.wall_seconds or SHORT.wall_seconds)
     start = time.monotonic()
     verdict = judged(cell, BOTH[kind], cheat.source_on({}), limits)
-    assert verdict.outcome in (cheat.outcomes if kind == "check" else cheat.outcomes_of_calls), verdict
+    assert verdict.outcome in allowed, verdict
     assert verdict.hardcoded == cheat.reported
     assert time.monotonic() - start < 8
 
@@ -410,10 +412,10 @@ FORGED = {
 @pytest.mark.parametrize("kind", list(BOTH))
 @pytest.mark.parametrize("value", FORGED.values(), ids=list(FORGED))
 def test_no_forged_value_passes_breaks_or_delays_the_judge(value: str, kind: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     verdict = judged(replying(f'["v",{value}]'), BOTH[kind], "x")
     assert verdict.outcome in (FAILED, TAMPERED, TOO_MUCH), verdict
-    assert time.monotonic() - start < 2.5
+    assert time.process_time() - start < 2.5
 
 
 @pytest.mark.parametrize("kind", list(BOTH))
@@ -483,17 +485,17 @@ CONSTANTS = {
 def test_no_constant_passes_a_task_of_humaneval_or_breaks_its_tests(line: str) -> None:
     judge = Judge(replying(line), LIMITS)
     for task in HUMANEVAL.values():
-        start = time.monotonic()
+        start = time.process_time()
         verdict = judge.judge(task, sample_of(task, "x"))
         assert verdict.outcome in (FAILED, ERROR, TAMPERED, TOO_MUCH), verdict
-        assert time.monotonic() - start < 2
+        assert time.process_time() - start < 2
 
 
 def test_a_long_range_is_not_unfolded_on_the_trusted_side() -> None:
     line = '["v",{"range":[0,1000000000,1]}]'
-    start = time.monotonic()
+    start = time.process_time()
     assert judged(replying(line), checking("assert tuple(f(1)) == (1,)\n"), "x").outcome is TAMPERED
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 # Honest programs get what they earned

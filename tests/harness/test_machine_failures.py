@@ -436,6 +436,7 @@ def endless_job(folder: Path, kind: str) -> Job:
     return replace(job, options=(*job.options, "--cpu-seconds", "1.5"))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_ends_within_two_seconds_keeps_its_verdicts_and_goes_on(
@@ -469,6 +470,7 @@ def test_an_interrupted_run_ends_within_two_seconds_keeps_its_verdicts_and_goes_
     assert report["outcomes"] == undisturbed[1]["outcomes"] | {"timeout": 1}
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_run_that_is_interrupted_while_its_cells_are_made_leaves_none(kind: str, tmp_path: Path) -> None:
     job = write_job(tmp_path, 1, kind)
@@ -485,6 +487,7 @@ def test_a_run_that_is_interrupted_while_its_cells_are_made_leaves_none(kind: st
         assert_no_cell_is_left(process.pid)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_tests_that_compute_without_end_do_not_hold_an_interrupted_run_up(kind: str, tmp_path: Path) -> None:
     job = write_job(tmp_path, 1, kind, {"passed": "    return x\n"})

@@ -87,6 +87,7 @@ def engine(require: Any) -> None:
         require(False, f"Docker: {error}")
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.docker
 def test_a_busy_machine_gives_the_same_verdicts(tmp_path: Path) -> None:
