@@ -1,13 +1,17 @@
 # The few commands of this project, for people and for CI. Each sets up what it needs in .venv on first use.
 #   make test PYTHON=python3.12          another interpreter for .venv (after `make clean`)
 #   make test ARGS="-k judge -x"         more arguments for pytest
+#   make test WORKERS=1                  as many tests side by side; there is one for each processor otherwise
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 SECONDS ?= 300
 MINUTES ?= 30
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+SIDE_BY_SIDE := -n $(WORKERS) --maxprocesses 4 --dist worksteal --alone never
 MADE := $(VENV)/.made
 CORE := $(VENV)/.core
 DEMO := $(VENV)/.demo
@@ -30,14 +34,20 @@ help: ## list these commands
 demo: $(DEMO) ## evaluate a small model, retrain it where it is weak, evaluate, gate, leaderboard (minutes, no GPU)
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
 
+# Side by side first, then those that want the machine to themselves. The second part does not run behind an
+# interrupted one (-x, Ctrl-C). 5 is "no tests": ARGS may leave one part without any, but not both.
 test: $(DEV) ## run every test
-	$(BIN)/python -m pytest $(ARGS)
+	@first=0; second=5; \
+	$(PYTEST) $(SIDE_BY_SIDE) $(ARGS) || first=$$?; \
+	case $$first in 0 | 1 | 5) second=0; $(PYTEST) --alone only $(ARGS) || second=$$? ;; esac; \
+	case $$first in 0 | 5) ;; *) exit $$first ;; esac; \
+	case $$first$$second in 05) exit 0 ;; *) exit $$second ;; esac
 
 quick: $(DEV) ## run the tests that are not slow (under two minutes)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow" $(ARGS)
 
 soak: $(DEV) ## run the tests that take minutes, then grade under random kills for MINUTES=30
-	$(BIN)/python -m pytest -m soak $(ARGS)
+	$(PYTEST) -m soak $(ARGS)
 	$(BIN)/python -m benchmarks.chaos --minutes $(MINUTES)
 
 fuzz: $(DEV) ## fuzz what reads texts that anybody may have written, for SECONDS=300

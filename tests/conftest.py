@@ -1,7 +1,9 @@
-"""What tests share: where the published data files are, and skips that are failures in CI.
+"""What tests share: where the published data files are, skips that are failures in CI, and who runs beside whom.
 
 On a developer's machine a test that needs what is not there is skipped; with HARNESS_CI=1 it fails instead, so that
 CI never passes by skipping.
+
+`make test` runs pytest twice: with pytest-xdist, side by side, and then the tests marked `alone`, one after the other.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,7 +34,46 @@ DATA_FILES = (
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Several trainings at once, each with a thread for every core, take many times as long.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 Require = Callable[[object, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--alone",
+        choices=("only", "never"),
+        help="run only the tests that want the machine to themselves, or none of them, as -n always does",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if config.getoption("numprocesses", None) and not config.getoption("--alone"):
+        return "with -n, tests marked `alone` are left out; run them without it: --alone only"
+    return None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Make what cells are started from, before workers that would all make it at once."""
+    if session.config.getoption("numprocesses", None):
+        from sandbox import Limits, SandboxError, open_sandbox
+
+        for kind in ("docker", "local"):
+            with suppress(SandboxError):  # each test that needs it says so
+                open_sandbox(kind, Limits(), 1).close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "own_engine" in getattr(item, "fixturenames", ()):  # it is killed and started again, at the cost of all
+            item.add_marker("alone")
+    if wanted := "never" if hasattr(config, "workerinput") else config.getoption("--alone"):
+        left_out = [item for item in items if (item.get_closest_marker("alone") is None) == (wanted == "only")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 def demand(condition: object, what: str) -> None:
