@@ -25,6 +25,7 @@ NOT_FINGERPRINTED = frozenset(
 _AS_BEFORE = (
     *(("reasoning", ReasoningRule.NONE), ("max_reasoning_tokens", None)),
     *(("tokenizer_digest", ""), ("template_digest", ""), ("prompts_digest", "")),
+    *(("extraction", ""), ("rejudged", "")),
 )
 # Digests that earlier versions did not write. The model's, which they did, covers tokenizer and template.
 _NEWER = frozenset({"tokenizer_digest", "template_digest", "prompts_digest"})

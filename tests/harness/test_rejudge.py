@@ -107,6 +107,7 @@ def test_extraction_loss_is_what_another_rule_saves(run: Path) -> None:
     assert "extraction loss: 2 samples that did not pass would by another rule" in shown
 
 
+@pytest.mark.slow
 def test_the_same_call_goes_on(run: Path) -> None:
     config = again(run, extraction="evalplus-sanitize")
     out, whole = rejudge(config)
@@ -130,6 +131,7 @@ def test_another_protocol_cuts_where_it_stops_and_says_what_it_would_have_asked(
     assert "mind: simple-evals asks 3 of 3 tasks otherwise" in said
 
 
+@pytest.mark.slow
 def test_a_protocol_that_would_have_written_the_same_is_the_run_s_own(
     run: Path,
 ) -> None:
@@ -140,6 +142,7 @@ def test_a_protocol_that_would_have_written_the_same_is_the_run_s_own(
     assert samples[0].stop_reason is StopReason.STOP
 
 
+@pytest.mark.slow
 def test_what_a_protocol_stops_at_is_cut_off(tmp_path: Path, run: Path) -> None:
     """A run that was stopped nowhere is cut where the other protocol stops; then no token limit has truncated it."""
     config = json.loads((run / "run.json").read_text())
@@ -180,6 +183,7 @@ def test_canonical_solutions_and_other_data_are_refused(run: Path, tmp_path: Pat
         rejudge(again(run, extraction="prompted"))
 
 
+@pytest.mark.slow
 def test_whole_programs_of_a_samples_file_stay_as_they_are(tmp_path: Path, require: Any) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl")
     solution = "# ```\ndef f0(x):\n    return x\n"

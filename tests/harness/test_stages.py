@@ -76,6 +76,7 @@ def judged(config: EvalConfig, require: Any) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_samples_that_were_written_elsewhere_end_in_the_report_of_a_whole_run(
     tasks: Path, tmp_path: Path, model: Scripted, no_sandbox: pytest.MonkeyPatch, require: Any
 ) -> None:
@@ -110,6 +111,7 @@ def test_samples_that_were_written_elsewhere_end_in_the_report_of_a_whole_run(
     assert judging.versions == run.versions
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_with_samples_that_were_only_written(
     tasks: Path, tmp_path: Path, model: Scripted, require: Any
 ) -> None:
@@ -138,6 +140,7 @@ def test_counts_of_completions_stand_beside_their_outcomes(
     assert (report["truncated_completions"], report["no_code"]) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_keeps_its_samples_and_they_are_judged(
     tasks: Path, tmp_path: Path, model: Scripted, require: Any
 ) -> None:
@@ -256,6 +259,7 @@ def test_options_that_could_change_nothing_are_refused(
     assert (tmp_path / "run" / "samples.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_programs_of_other_rules_are_judged_while_the_model_writes(
     tasks: Path, tmp_path: Path, model: Scripted, require: Any
 ) -> None:
