@@ -113,14 +113,14 @@ def main() -> None:
     """Time and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=200, help="of the server's model")
-    parser.add_argument("--delay", type=float, default=0.5, help="seconds before each of its answers")
-    parser.add_argument("--naps", type=float, default=0.05, help="seconds that each of its programs sleeps")
+    parser.add_argument("--samples", type=int, default=320, help="of the server's model")
+    parser.add_argument("--delay", type=float, default=1.6, help="seconds before each of its answers")
+    parser.add_argument("--naps", type=float, default=0.2, help="seconds that a call of its programs sleeps")
     parser.add_argument("--model", help="a checkpoint for hf, in the place of the server")
     parser.add_argument("--tasks", default="humaneval", help="what that model is asked")
     parser.add_argument("--limit", type=int, default=40, help="the first of those tasks")
     parser.add_argument("--max-new-tokens", type=int, default=128)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sandbox", default="docker")
     options = parser.parse_args()
     judging = ["--sandbox", options.sandbox, "--workers", str(options.workers)]

@@ -40,6 +40,7 @@ from harness.records import StopReason
 
 # Batches per window: rows of like length share a batch, and completions still come out soon and in order.
 _BATCHES_IN_WINDOW = 4
+_UNANSWERED = Completion(text="", stop_reason=StopReason.TIME)
 _PROMISED = "byte for byte, with the same versions, number of threads and batch size, also when a run was stopped"
 _NOT_PROMISED = "not promised: seeds are per sample, but a GPU may round otherwise from run to run"
 
@@ -147,18 +148,30 @@ class LocalModel:
 
         A prompt that leaves less room than `most_tokens` gets what room there is. A deadline is kept to the token.
         Raises `UsageError` before any work when a prompt leaves none or a setting makes no sense, `ModelUnavailable`
-        when the model fails.
+        when the model fails, behind what was written by then; what was not has no text, as at a deadline.
         """
         see_that_they_make_sense(settings)
         requests = self._reader.requests(prompts, settings.most_tokens)
         window = self.together(settings.batch_size)
         for start in range(0, len(requests), window):
             completed: dict[int, Completion] = {}
-            for batch in _batches(requests[start : start + window], settings.batch_size):
+            failure = self._complete_window(requests[start : start + window], settings, completed)
+            for place in range(start, max(completed, default=start - 1) + 1):
+                yield completed.get(place, _UNANSWERED)
+            if failure:
+                raise failure
+
+    def _complete_window(
+        self, requests: list[Request], settings: GenerationSettings, completed: dict[int, Completion]
+    ) -> ModelUnavailable | None:
+        """Put what is written into `completed`, by place; return what ended it before all was."""
+        try:
+            for batch in _batches(requests, settings.batch_size):
                 completions = self._complete(batch, settings)
                 completed.update(zip((row.place for row in batch), completions, strict=True))
-            for place in sorted(completed):
-                yield completed[place]
+        except ModelUnavailable as error:
+            return error
+        return None
 
     def asked(self, prompts: Sequence[Prompt]) -> list[Asked]:
         """Return what the model is asked, in order. Raises `UsageError` for a prompt that `generate` would refuse."""

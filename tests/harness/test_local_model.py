@@ -315,6 +315,37 @@ def test_an_id_is_found_in_the_local_cache(
         LocalModel.load("some/dreamer")
 
 
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory"),
+            "ran out of memory on cpu with 2 prompts at once",
+        ),
+        (RuntimeError("CUDA error: an illegal memory access\nmore"), "failed while generating: CUDA error"),
+    ],
+)
+def test_a_device_that_fails_loses_nothing_that_was_written(
+    dreamer: LocalModel, monkeypatch: pytest.MonkeyPatch, failure: Exception, said: str
+) -> None:
+    """Two of the four batches of a window are done: their texts come first, each in its place."""
+    whole = _run(dreamer, MIXED[:8], batch_size=2)
+    generate, calls = dreamer._model.generate, iter(range(9))
+
+    def fails(**arguments: Any) -> Any:
+        if next(calls) == 2:
+            raise failure
+        return generate(**arguments)
+
+    monkeypatch.setattr(dreamer._model, "generate", fails)
+    written: list[Completion] = []
+    with pytest.raises(ModelUnavailable, match=said):
+        written.extend(dreamer.generate(MIXED[:8], GenerationSettings(max_new_tokens=24, batch_size=2)))
+    answered = [place for place, one in enumerate(written) if one.stop_reason is not StopReason.TIME]
+    assert len(answered) == 4
+    assert [written[place] for place in answered] == [whole[place] for place in answered]
+
+
 # --- refusals: one line, with the fix
 
 
