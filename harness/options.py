@@ -46,10 +46,7 @@ def backend_options(command: Command) -> Command:
             show_default=True,
             help="openai: seconds that a server has for one answer.",
         ),
-        click.option(
-            "--tokenizer",
-            help="openai: a folder or org/name[@revision]: read prompts here and send tokens.  [default: the server's]",
-        ),
+        click.option("--tokenizer", help="openai: a folder or org/name[@revision] that prompts are read by here."),
         click.option("--base-url", help="openai: like http://localhost:8000/v1.  [default: $OPENAI_BASE_URL]"),
         click.option("--enforce-eager", is_flag=True, help="vllm: compile nothing; starts sooner, runs slower."),
         click.option(
