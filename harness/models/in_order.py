@@ -21,13 +21,17 @@ _NONE = -1  # the place of a failure that is no single request's
 
 
 def in_order(
-    opened: Callable[[], AbstractAsyncContextManager[Ask[Answer]]], count: int, at_once: int
+    opened: Callable[[], AbstractAsyncContextManager[Ask[Answer]]],
+    count: int,
+    at_once: int,
+    missing: Answer | None = None,
 ) -> Iterator[Answer]:
     """Yield the answers to the requests 0 to `count` - 1, in that order.
 
     `opened` gives what answers one request; it is entered and left in the requests' own thread. At most `at_once`
     requests are under way, and none is begun while the reader is far behind. What a request raises is raised in its
-    turn, behind the answers before it.
+    turn, behind the answers before it; with `missing`, also behind those that have come for later requests, in whose
+    order it stands for what has not come.
     """
     answers: queue.SimpleQueue[tuple[int, Answer | Exception]] = queue.SimpleQueue()
     room, left = asyncio.Semaphore(at_once * _AHEAD), asyncio.Event()
@@ -67,9 +71,26 @@ def in_order(
                 waiting[place if of == _NONE else of] = answer
             answer = waiting.pop(place)
             if isinstance(answer, Exception):
+                if missing is not None:
+                    yield from _come(waiting, answers, place, missing)
                 raise answer
             loop.call_soon_threadsafe(room.release)
             yield answer
+
+
+def _come(
+    waiting: dict[int, Answer | Exception],
+    answers: queue.SimpleQueue[tuple[int, Answer | Exception]],
+    first: int,
+    missing: Answer,
+) -> Iterator[Answer]:
+    """Yield the answers that have come, from that place on, and `missing` in the places between."""
+    while not answers.empty():
+        of, answer = answers.get()
+        waiting[of] = answer
+    there = {place: one for place, one in waiting.items() if not isinstance(one, Exception)}
+    for place in range(first, max(there, default=first - 1) + 1):
+        yield there.get(place, missing)
 
 
 @contextmanager

@@ -52,6 +52,8 @@ _CONNECT_SECONDS = 30.0
 _AT_FIRST = 4  # attempts: whoever has just typed an address waits for it
 
 Reply = TypeVar("Reply")
+Asking = Callable[["AsyncOpenAI", int], Awaitable[Reply]]
+_UNANSWERED = Completion(text="", stop_reason=StopReason.TIME)
 
 
 class ServerModel:
@@ -123,7 +125,8 @@ class ServerModel:
         """Yield one completion per prompt, in order; `batch_size` requests are under way at once.
 
         What is not answered at the deadline has no text. Raises `UsageError` before any work when a setting makes no
-        sense, and in its turn for a prompt that the server refuses; `ModelUnavailable` when the server fails.
+        sense, and for a prompt that the server refuses; `ModelUnavailable` when the server fails. Both come behind
+        all that was answered by then; what was not has no text, as at a deadline.
         """
         see_that_they_make_sense(settings)
         read = self._read(prompts)
@@ -131,6 +134,7 @@ class ServerModel:
             lambda client, place: self._completed(client, prompts[place], read[place], settings),
             len(prompts),
             settings.batch_size,
+            _UNANSWERED,
         )
 
     def reasoning(self, prompt: Prompt) -> ReasoningRule:
@@ -161,7 +165,7 @@ class ServerModel:
                 f"{one}"
             ) from None
 
-    def _each(self, ask: Callable[[AsyncOpenAI, int], Awaitable[Reply]], count: int, at_once: int) -> Iterator[Reply]:
+    def _each(self, ask: Asking[Reply], count: int, at_once: int, missing: Reply | None = None) -> Iterator[Reply]:
         from openai import AsyncOpenAI, Timeout
 
         seconds = self._patience.request_seconds
@@ -172,7 +176,7 @@ class ServerModel:
             async with AsyncOpenAI(base_url=self.address, api_key=self._key, timeout=timeout, max_retries=0) as client:
                 yield lambda place: ask(client, place)
 
-        return in_order(opened, count, at_once)
+        return in_order(opened, count, at_once, missing)
 
     async def _introduced(self, client: AsyncOpenAI) -> Served:
         """Return what the server says of the model. Raises `ModelUnavailable` with the names that it has."""
@@ -229,12 +233,12 @@ class ServerModel:
     ) -> Completion:
         left = None if settings.deadline is None else settings.deadline - time.monotonic()
         if left is not None and left <= 0:
-            return Completion(text="", stop_reason=StopReason.TIME)
+            return _UNANSWERED
         try:
             async with asyncio.timeout(left):
                 return await self._answered(client, prompt, asked, settings)
         except TimeoutError:
-            return Completion(text="", stop_reason=StopReason.TIME)
+            return _UNANSWERED
 
     async def _answered(
         self, client: AsyncOpenAI, prompt: Prompt, asked: Asked, settings: GenerationSettings

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from model_server import MODEL, Server, Trouble, cuts, is_silent, refuses, repli
 from harness.errors import ModelUnavailable, UsageError
 from harness.evaluation import EvalConfig, evaluate
 from harness.model_options import ModelOptions, address_of
+from harness.models.in_order import in_order
 from harness.models.patience import Patience
 from harness.models.seam import Completion, GenerationSettings, Prompt
 from harness.models.server import ServerModel
@@ -362,6 +365,47 @@ def evaluated(server: Server, out: Path) -> Any:
     )
     (report,) = evaluate(config)
     return report
+
+
+def asked_together(missing: str | None) -> list[str]:
+    """Ask for three answers at once, of which the first fails when the others have come; return what is yielded."""
+    others = asyncio.Semaphore(0)
+
+    async def ask(place: int) -> str:
+        if place == 0:
+            for _ in range(2):
+                await others.acquire()
+            raise ModelUnavailable("gone")
+        others.release()
+        return f"answer {place}"
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Callable[[int], Awaitable[str]]]:
+        yield ask
+
+    found: list[str] = []
+    with pytest.raises(ModelUnavailable, match="gone"):
+        found.extend(in_order(opened, 3, 3, missing))
+    return found
+
+
+def test_an_answer_that_has_come_is_not_lost_with_an_earlier_one_that_fails() -> None:
+    assert asked_together("nothing") == ["nothing", "answer 1", "answer 2"]
+    assert asked_together(None) == []
+
+
+def test_a_server_that_fails_leaves_no_text_that_could_be_taken_for_an_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.models.patience.asyncio.sleep", _at_once)
+    server.always, server.spared = refuses(503), frozenset({"b"})
+    model = ServerModel.connect(MODEL, server.base_url, Patience(attempts=2))
+    prompts = [Prompt(task_id=text, sample_index=0, text=text, seed=0) for text in "abc"]
+    written: list[Completion] = []
+    with pytest.raises(ModelUnavailable, match="503"):
+        written.extend(model.generate(prompts, GenerationSettings(max_new_tokens=20, batch_size=3)))
+    assert {one.stop_reason for one in written if one.text != "<b>"} <= {StopReason.TIME}
+    assert len(written) <= 2
 
 
 @pytest.mark.slow
