@@ -23,6 +23,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 export PIP_PROGRESS_BAR = off
 export PIP_ROOT_USER_ACTION = ignore
+# Tests start hundreds of processes: where images set this, each of them would compile the harness again.
+export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick soak vllm fuzz lint docs bench clean
