@@ -116,8 +116,11 @@ def test_what_is_no_answer_to_a_chat_is_asked_again(server: Server, trouble: Any
     server.trouble = [trouble]
     (one,) = model_on(server).generate([chat()], GenerationSettings())
     assert (one.text, len(server.asked)) == ("<Write f.>", 2)
-    server.always = trouble
-    with pytest.raises(ModelUnavailable, match="failed to answer, 4 times"):
+
+
+def test_what_is_no_answer_to_a_chat_for_ever_is_no_answer(server: Server) -> None:
+    server.always = replies(chatted(None))
+    with pytest.raises(ModelUnavailable, match=r"failed to answer, 4 times; .*no content"):
         list(model_on(server).generate([chat()], GenerationSettings()))
 
 
@@ -171,6 +174,16 @@ def test_a_server_that_knows_the_model_by_neither_endpoint_is_said(server: Serve
         ServerModel.connect(MODEL, server.base_url, UNHURRIED)
 
 
+def test_a_tokenizer_is_for_servers_and_code_of_strangers_for_tokenizers() -> None:
+    for backend in ("hf", "vllm"):
+        with pytest.raises(UsageError, match="tokenizer means nothing to the backend"):
+            ModelOptions(backend=backend, tokenizer="org/name")
+    with pytest.raises(UsageError, match="trust_remote_code means nothing to the backend openai without a tokenizer"):
+        ModelOptions(backend="openai", trust_remote_code=True)
+    assert ModelOptions(backend="openai", trust_remote_code=True, tokenizer="org/name").trust_remote_code
+
+
+@pytest.mark.slow
 @pytest.mark.hf
 def test_with_a_tokenizer_prompts_are_sent_as_tokens(server: Server, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
