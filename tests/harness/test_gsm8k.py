@@ -21,7 +21,7 @@ import harness
 from harness.benchmarks import gsm8k, load_benchmark
 from harness.benchmarks.data import JsonRecord
 from harness.cli import main
-from harness.errors import DataMissing, SamplesError, UsageError
+from harness.errors import DataMissing, SamplesError, StoreMismatch, UsageError
 from harness.evaluation import EvalConfig, evaluate
 from harness.fingerprint import fingerprint
 from harness.hardcoded import Hardcoded
@@ -29,15 +29,17 @@ from harness.judge import Judge
 from harness.numeric import is_exact, is_near, number_of
 from harness.protocols import rules_for
 from harness.protocols.ekt_3shot import SHOTS
-from harness.records import Benchmark, NumberTests, Outcome, Sample, StopReason, Task, Verdict
+from harness.records import Benchmark, NumberTests, Outcome, Sample, StopReason, Task, Verdict, to_json
+from harness.repeat import see_that_it_is_the_same
 from harness.report import Tally
 from harness.resolving import resolve
 from harness.selfcheck import COMPUTED
 from harness.sources import Decoding, _from_model
+from harness.store import RUN
 from harness.tiers import static_tiers
 from sandbox import Limits, Sandbox, SandboxError, Status, hostile_programs, open_sandbox
 
-LIMITS = Limits(cpu_seconds=1.0, wall_seconds=5.0, memory_bytes=256 << 20)
+LIMITS = Limits(cpu_seconds=0.3, wall_seconds=5.0, memory_bytes=256 << 20)
 KINDS = [pytest.param("docker", marks=pytest.mark.docker), "local"]
 LINE = {"question": "Two and two?", "answer": "It is <<2+2=4>>4.\n#### 4"}
 
@@ -56,8 +58,10 @@ def sample_of(program: str, **changes: Any) -> Sample:
     return Sample(task_id="GSM8K/test/0", sample_index=0, **whole)
 
 
-def judged(sandbox: Sandbox, program: str, expected: str | int = 72, **changes: Any) -> Verdict:
-    return Judge(sandbox, LIMITS).judge(task_of(expected), sample_of(program, **changes))
+def judged(
+    sandbox: Sandbox, program: str, expected: str | int = 72, limits: Limits = LIMITS, **changes: Any
+) -> Verdict:
+    return Judge(sandbox, limits).judge(task_of(expected), sample_of(program, **changes))
 
 
 # The data
@@ -327,14 +331,15 @@ COMPUTES = {
 
 @pytest.mark.slow
 def test_numbers_of_numpy_are_numbers(cell: Sandbox) -> None:
-    if judged(cell, "import numpy\nanswer = 72").outcome is Outcome.ERROR:
+    limits = replace(LIMITS, cpu_seconds=3.0)
+    if judged(cell, "import numpy\nanswer = 72", limits=limits).outcome is Outcome.ERROR:
         pytest.skip("no numpy in this cell")
     for program, outcome in (
         ("answer = numpy.float32(72)", Outcome.PASSED),
         ("answer = numpy.int64(72)", Outcome.PASSED),
         ("answer = numpy.bool_(True)", Outcome.FAILED),
     ):
-        assert judged(cell, f"import numpy\n{program}", 72).outcome is outcome
+        assert judged(cell, f"import numpy\n{program}", limits=limits).outcome is outcome
 
 
 def test_the_right_number_never_reaches_the_programs_process() -> None:
@@ -431,7 +436,9 @@ def test_an_evaluation_of_samples_reports_both_rules(tmp_path: Path) -> None:
     lines = [json.dumps({"task_id": t.task_id, "completion": text}) for t, text in zip(tasks, texts, strict=True)]
     (tmp_path / "mine.jsonl").write_text("\n".join(lines))
     out = tmp_path / "run"
-    ran = harness_eval("--samples", tmp_path / "mine.jsonl", "--sandbox", "local", "--limit", 4, "--out", out)
+    ran = harness_eval(
+        *("--tasks", "gsm8k", "--samples", tmp_path / "mine.jsonl"), "--sandbox", "local", "--limit", 4, "--out", out
+    )
     assert ran.exit_code == 0, ran.output
     report = json.loads((out / "report.json").read_text())
     assert report["outcomes"] == dict.fromkeys(report["outcomes"], 0) | {"passed": 2, "failed": 1, "error": 1}
@@ -441,7 +448,7 @@ def test_an_evaluation_of_samples_reports_both_rules(tmp_path: Path) -> None:
 
 
 def harness_eval(*words: object) -> Result:
-    return CliRunner().invoke(main, ["eval", "--tasks", "gsm8k", *map(str, words)])
+    return CliRunner().invoke(main, ["eval", *map(str, words)])
 
 
 # Asked
@@ -513,6 +520,9 @@ def test_shots_of_ones_own_stand_in_the_prompt_and_in_run_json(small: Benchmark,
     assert runs[0].shots_digest == ""
     assert len(runs[1].shots_digest) == 64
     assert fingerprint(runs[0]) != fingerprint(runs[1])
+    (tmp_path / RUN).write_text(to_json(runs[1]))
+    with pytest.raises(StoreMismatch, match=r"shots_digest was '.*', now ''"):
+        see_that_it_is_the_same(tmp_path, runs[0], small)
 
 
 @pytest.mark.parametrize(
@@ -548,7 +558,14 @@ def test_shots_that_could_change_nothing_are_refused(
         evaluate(EvalConfig(**asked))
 
 
-def test_the_option_reaches_the_prompt(small: Benchmark, shots: Path, tmp_path: Path) -> None:
-    ran = harness_eval("--model", "canonical", "--shots", shots, "--protocol", "ekt-0shot", "--out", tmp_path / "run")
-    assert isinstance(ran.exception, UsageError)
-    assert "changes no prompt of protocol 'ekt-0shot'" in str(ran.exception)
+def test_the_option_reaches_the_prompt_also_of_a_run_that_is_done_again(
+    small: Benchmark, shots: Path, tmp_path: Path
+) -> None:
+    config = EvalConfig(tasks=("gsm8k",), out=tmp_path, model="m")
+    source = _from_model(Scripted(), small, small.tasks, Decoding(protocol="ekt-0shot"), ("ekt-0shot", "hf"))
+    (tmp_path / RUN).write_text(to_json(resolve(config, small, source, None)))
+    asked = ("--tasks", "gsm8k", "--model", "m", "--protocol", "ekt-0shot")
+    for words in (asked, ("--repeat", tmp_path)):
+        ran = harness_eval(*words, "--shots", shots, "--out", tmp_path / "other")
+        assert isinstance(ran.exception, UsageError)
+        assert "changes no prompt of protocol 'ekt-0shot'" in str(ran.exception)
