@@ -17,6 +17,8 @@ from distill.questions import LADDER, QuestionsBy, QuestionsConfig, see_that_non
 from harness import (
     Benchmark,
     CheckTests,
+    GenerationSettings,
+    Prompt,
     StoreMismatch,
     UsageError,
     find_checkpoint,
@@ -40,7 +42,9 @@ def see_inputs(config: LoopConfig, student: str, out: Path, begun: bool) -> None
         see_that_peft_is_there()
     find_checkpoint(student)
     if config.teacher.on_a_server:
-        open_model(config.teacher.name, config.teacher.options)  # which asks it for a token
+        teacher = open_model(config.teacher.name, config.teacher.options)
+        text = Prompt(task_id="a text", sample_index=0, text="def", seed=0)  # some servers answer chats alone
+        next(teacher.generate([text], GenerationSettings(max_new_tokens=1)))
     elif config.teacher.can_be_asked:
         see_that_it_is_installed(config.teacher.options)
         find_checkpoint(config.teacher.name)

@@ -15,6 +15,7 @@ from harness.records import (
     CallTests,
     CheckTests,
     Estimate,
+    NumberTests,
     Outcome,
     Report,
     RunConfig,
@@ -26,6 +27,7 @@ from harness.records import (
 
 if TYPE_CHECKING:
     from harness.benchmarks import load_benchmark
+    from harness.benchmarks.gsm8k import load_train as gsm8k_train
     from harness.benchmarks.ladder.contamination import Leak, find_leaks
     from harness.benchmarks.ladder.generator import ladder_families, ladder_train
     from harness.benchmarks.ladder.generator import train_rungs as ladder_rungs
@@ -90,6 +92,7 @@ __all__ = [
     "ModelUnavailable",
     "Mutant",
     "NoProgress",
+    "NumberTests",
     "Outcome",
     "PlainProgress",
     "Progress",
@@ -132,6 +135,7 @@ __all__ = [
     "find_runs",
     "find_solvers",
     "gate_baselines",
+    "gsm8k_train",
     "halves",
     "ladder_families",
     "ladder_rungs",
@@ -214,6 +218,7 @@ _LATER = {
     "find_runs": "harness.runs",
     "find_solvers": "harness.solvers",
     "gate_baselines": "harness.gate:gate",
+    "gsm8k_train": "harness.benchmarks.gsm8k:load_train",
     "halves": "harness.half",
     "ladder_families": "harness.benchmarks.ladder.generator",
     "ladder_rungs": "harness.benchmarks.ladder.generator:train_rungs",

@@ -80,6 +80,7 @@ def main(verbose: bool) -> None:
 @click.option("--tasks", "-t", help="Benchmarks, separated by commas, or a .jsonl file of your own.")
 @backend_options
 @click.option("--protocol", default="default", show_default=True, help="Prompt, stop strings and extraction, by name.")
+@click.option("--shots", type=click.Path(path_type=Path), help="gsm8k: solved questions of your own to show (.jsonl).")
 @click.option("-n", "--n-samples", type=int, help="Samples per task.  [default: the protocol's]")
 @click.option("--greedy", is_flag=True, help="Temperature 0, one sample per task.")
 @click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy.  [default: the protocol's]")

@@ -33,11 +33,12 @@ _OF_JUDGING = (
     *("sandbox", "workers", "image", "runtime", "cpu_seconds", "wall_seconds", "memory_mb", "min_time_limit"),
     *("gt_time_limit_factor", "cache", "no_audit", "tiers", "weak_below", "weak_baseline"),
 )
-# What may be given beside --repeat: where programs are judged, what is reported, and the folder.
+# What may be given beside --repeat: where programs are judged, what is reported, the folder, and a file of shots, which
+# run.json has the digest of.
 _OF_REPEATING = frozenset(
     {
         *("repeat", "out", "no_resume", "as_json", "generate_only", "no_audit", "tiers", "weak_below", "weak_baseline"),
-        *("sandbox", "image", "runtime", "workers", "cache"),
+        *("sandbox", "image", "runtime", "workers", "cache", "shots"),
     }
 )
 _OF_BOTH = frozenset({"model", "samples", "tasks", "limit", "partial", "out", "no_resume", "as_json", "generate_only"})
@@ -130,6 +131,7 @@ def eval_config(options: dict[str, Any]) -> EvalConfig:
         image=options["image"],
         runtime=options["runtime"],
         audit=not options["no_audit"],
+        shots=options["shots"],
     )
 
 
@@ -163,6 +165,7 @@ def repeat_config(options: dict[str, Any]) -> EvalConfig:
         runtime=options["runtime"],
         audit=not options["no_audit"],
         repeats=path,
+        shots=options["shots"],
     )
 
 

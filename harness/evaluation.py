@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.benchmarks import load_benchmark
+from harness.benchmarks.gsm8k import with_shots
 from harness.cells import open_cells
 from harness.errors import UsageError
 from harness.judge import EvalPlusRule, Judge
 from harness.known import KnownVerdicts, own_file
 from harness.progress import NoProgress, Progress
+from harness.protocols import rules_for
 from harness.records import Benchmark, Report
 from harness.repeat import see_that_it_is_the_same
 from harness.report import Tally
@@ -39,6 +41,7 @@ class EvalConfig:
     With `until`, tasks come in random order and the run ends once that rule has decided. `tiers` is a file of tiers
     (None: those of the reference solutions). A tier is weak below the pass rate of all tasks, or below `weak_below`
     (0..1), or below the run (or baseline file) `weak_baseline`. `cache` is a folder of verdicts of earlier runs.
+    `shots` is a file of solved questions for GSM8K's prompts to show (None: the protocol's own).
     `repeats` is a run (its folder, or its run.json) whose samples these must be: anything else is refused.
     """
 
@@ -66,6 +69,7 @@ class EvalConfig:
     cache: Path | None = None
     audit: bool = True
     repeats: Path | None = None
+    shots: Path | None = None
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.samples is None):
@@ -74,6 +78,10 @@ class EvalConfig:
             raise UsageError("name at least one benchmark in --tasks, and each only once")
         if self.samples is not None and len(self.tasks) > 1:
             raise UsageError("a samples file belongs to one benchmark: name one in --tasks")
+        if self.shots is not None and self.samples is not None:
+            raise UsageError(
+                "solved questions (--shots) are shown to a model, and --samples are written: leave one out"
+            )
         if self.tiers is not None and len(self.tasks) > 1:
             raise UsageError("a file of tiers belongs to one benchmark: name one in --tasks")
         if self.limit is not None and self.limit < 1:
@@ -112,7 +120,7 @@ def opened(config: EvalConfig) -> Iterator[list[Asked]]:
     """Open everything that can be wrong with a request, before any work and without a sandbox. Raises UsageError."""
     if config.cache is not None:
         own_file(config.cache)
-    benchmarks = [load_benchmark(name) for name in config.tasks]
+    benchmarks = [_benchmark(config, name) for name in config.tasks]
     with closing(OpenModels(config.options)) as models:
         sources = [_source(config, benchmark, models) for benchmark in benchmarks]
         asked = [
@@ -129,6 +137,17 @@ def opened(config: EvalConfig) -> Iterator[list[Asked]]:
                 run = resolve(config, one.benchmark, one.source, one.plan)
                 see_that_it_is_the_same(config.repeats, run, one.benchmark)
         yield asked
+
+
+def _benchmark(config: EvalConfig, name: str) -> Benchmark:
+    benchmark = load_benchmark(name)
+    if config.shots is None:
+        return benchmark
+    showing = with_shots(benchmark, config.shots)
+    prompt = rules_for(config.decoding.protocol, name).prompt
+    if prompt(showing.tasks[0]) == prompt(benchmark.tasks[0]):
+        raise UsageError(f"--shots changes no prompt of protocol {config.decoding.protocol!r}: leave it out")
+    return showing
 
 
 def _source(config: EvalConfig, benchmark: Benchmark, models: OpenModels) -> Source:

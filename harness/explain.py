@@ -18,10 +18,10 @@ from harness.store import PROMPTS, read_lines
 
 # The fields of run.json by what they are about, in the order in which they act.
 GROUPS: dict[str, tuple[str, ...]] = {
-    "data": ("benchmark", "dataset_digest", "dataset_source", "task_ids", "partial", "sequential"),
+    "data and tests": ("benchmark", "dataset_digest", "dataset_source", "task_ids", "partial", "sequential"),
     "model": ("model", "model_digest", "backend", "options", "runtime", "batch_size"),
     "tokenizer": ("tokenizer_digest", "template_digest"),
-    "prompt": ("protocol", "prompts_digest"),
+    "prompt": ("protocol", "prompts_digest", "shots_digest"),
     "decoding": (
         *("n_samples", "temperature", "top_p", "max_new_tokens", "seed", "reasoning", "max_reasoning_tokens"),
         "time_limit_seconds",
@@ -33,6 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "tiers": ("tiers", "tiers_digest", "tier_source", "weak_rule", "weak_rates"),
     "versions": ("versions",),
 }
+_BY_TASK = frozenset({"tiers", "weak_rates"})  # too many entries to list
 _DIFF_LINES = 16
 Key = tuple[str, int]
 
@@ -140,11 +141,14 @@ def _settings(before: RunConfig, after: RunConfig) -> Iterator[Setting]:
 def _differing(group: str, name: str, old: object, new: object) -> Iterator[Setting]:
     if old == new:
         return
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted({*old, *new}):
-            yield from _differing(group, f"{name}.{key}", old.get(key), new.get(key))
-        return
     texts = _text(old), _text(new)
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        if name not in _BY_TASK:
+            for key in keys:
+                yield from _differing(group, f"{name}.{key}", old.get(key), new.get(key))
+            return
+        texts = f"of {len(old)} tasks", f"of {len(new)} tasks, {len(keys)} not the same"
     if name == "task_ids" and isinstance(old, tuple) and isinstance(new, tuple):
         texts = f"{len(old)} tasks", f"{len(new)} tasks, {len({*old} & {*new})} in common"
     yield Setting(group=group, name=clean(name, 100), before=texts[0], after=texts[1])

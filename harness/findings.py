@@ -33,12 +33,13 @@ class Finding:
     base_passed: bool | None = None
     wall_cut: bool = False  # the outcome is what the clock on the wall made of it
     again: bool = False  # everything held, but for the first call when it was made again
+    exact_passed: bool | None = None  # see Verdict
 
 
 def run_suite(suite: Suite, conversation: Conversation, scores: Scores) -> tuple[Outcome | None, Evidence]:
     """Run the tests to their end or first failure; the outcome is None when the program ended without an answer."""
     try:
-        loading = _loading_failure(conversation.load())
+        loading = loading_failure(conversation.load())
         if loading is not None:
             return loading
         suite.run(conversation, scores)
@@ -67,7 +68,7 @@ def run_again(suite: Suite, conversation: Conversation) -> tuple[Outcome | None,
     if again is None:
         return None, Evidence(call=call)
     if first[:4] != again[:4]:
-        kind, *content = _parsed(again[:MAX_VALUE_TEXT])
+        kind, *content = parsed(again[:MAX_VALUE_TEXT])
         if kind == "e" and len(content) == 4:
             return Outcome.ERROR, Evidence(reason=clean(f"{content[0]}: {content[2]} ({_AGAIN})"), call=call)
         return Outcome.FAILED, Evidence(reason=f"another kind of reply ({_AGAIN})", call=call)
@@ -96,7 +97,7 @@ def _failure(error: Exception, conversation: Conversation, scores: Scores) -> tu
     )
 
 
-def _loading_failure(reply: list[Any]) -> tuple[Outcome, Evidence] | None:
+def loading_failure(reply: list[Any]) -> tuple[Outcome, Evidence] | None:
     """Return what is wrong if the program could not be loaded."""
     kind, *content = reply
     if kind == "ok":
@@ -125,7 +126,7 @@ def compare_all(
     first = session.reply(0)
     if first is None:
         return 0, None, Evidence()
-    loading = _loading_failure(_parsed(first))
+    loading = loading_failure(parsed(first))
     if loading is not None:
         return 0, *loading
     inputs = (*tests.base_inputs, *tests.plus_inputs)
@@ -146,7 +147,8 @@ def compare_all(
     return len(expected.lines), Outcome.PASSED, Evidence()
 
 
-def _parsed(line: bytes) -> list[Any]:
+def parsed(line: bytes) -> list[Any]:
+    """Return the structure of a reply, `["?", ...]` for a line that is none."""
     try:
         structure = loads(line)
     except CodecError as error:
@@ -158,21 +160,10 @@ def _compare(line: bytes, right: bytes, tests: CallTests, arguments: tuple[Any, 
     """Compare one reply with the reference's."""
     if len(line) > 16 * len(right) + MAX_VALUE_TEXT:  # whatever its types, it is not equal, and looking could take long
         return Outcome.FAILED, Evidence(reason=f"a value much larger than the right one ({len(line)} bytes)")
-    kind, *content = _parsed(line)
-    if kind == "e" and len(content) == 4:
-        outcome = Outcome.OUT_OF_MEMORY if content[0] == "MemoryError" else Outcome.ERROR
-        return outcome, Evidence(reason=clean(f"{content[0]}: {content[2]}"))
-    if kind == "x" and len(content) == 1:
-        return _unsendable(str(content[0])), Evidence(reason=clean(str(content[0])))
-    if kind == "h":
-        return Outcome.FAILED, Evidence(reason="a value too large to be sent, and not the right one by its digest")
-    if kind != "v" or len(content) != 1:
-        return Outcome.TAMPERED, Evidence(reason="not a reply to a call")
     decoder = Decoder()
-    try:
-        actual = decoder.decode(content[0])
-    except CodecError as error:
-        return Outcome.TAMPERED, Evidence(reason=clean(str(error)))
+    actual, problem = value_of(line, decoder)
+    if problem is not None:
+        return problem
     form, wanted = loads(right)
     if form == "h":
         return Outcome.FAILED, Evidence(reason="the right value is much larger", actual=shown(actual))
@@ -180,6 +171,25 @@ def _compare(line: bytes, right: bytes, tests: CallTests, arguments: tuple[Any, 
     if agrees(tests, arguments, wanted, actual):
         return Outcome.PASSED, Evidence()
     return Outcome.FAILED, Evidence(reason="wrong value", expected=shown(wanted), actual=shown(actual))
+
+
+def value_of(line: bytes, decoder: Decoder) -> tuple[Any, tuple[Outcome, Evidence] | None]:
+    """Return the value of a reply, or what a reply without one comes to."""
+    kind, *content = parsed(line)
+    if kind == "e" and len(content) == 4:
+        outcome = Outcome.OUT_OF_MEMORY if content[0] == "MemoryError" else Outcome.ERROR
+        return None, (outcome, Evidence(reason=clean(f"{content[0]}: {content[2]}")))
+    if kind == "x" and len(content) == 1:
+        return None, (_unsendable(str(content[0])), Evidence(reason=clean(str(content[0]))))
+    if kind == "h":
+        evidence = Evidence(reason="a value too large to be sent, and not the right one by its digest")
+        return None, (Outcome.FAILED, evidence)
+    if kind != "v" or len(content) != 1:
+        return None, (Outcome.TAMPERED, Evidence(reason="not a reply to a call"))
+    try:
+        return decoder.decode(content[0]), None
+    except CodecError as error:
+        return None, (Outcome.TAMPERED, Evidence(reason=clean(str(error))))
 
 
 def _unsendable(reason: str) -> Outcome:

@@ -25,10 +25,11 @@ NOT_FINGERPRINTED = frozenset(
 _AS_BEFORE = (
     *(("reasoning", ReasoningRule.NONE), ("max_reasoning_tokens", None)),
     *(("tokenizer_digest", ""), ("template_digest", ""), ("prompts_digest", "")),
-    *(("extraction", ""), ("rejudged", "")),
+    *(("extraction", ""), ("rejudged", ""), ("shots_digest", "")),
 )
-# Digests that earlier versions did not write. The model's, which they did, covers tokenizer and template.
-_NEWER = frozenset({"tokenizer_digest", "template_digest", "prompts_digest"})
+# What earlier versions did not write. The model's digest, which they did, covers tokenizer and template, and a protocol
+# had one extraction rule.
+_NEWER = frozenset({"tokenizer_digest", "template_digest", "prompts_digest", "extraction"})
 # What `runtime` says in words, or of what a digest covers.
 _SAID = frozenset({"reproducible", "digest", "prompts", "commit"})
 # What verdicts depend on and samples do not, so that it may change while nothing is judged.

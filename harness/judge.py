@@ -20,12 +20,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.answers import shortcoming
+from harness.computed import examine_number
 from harness.errors import UsageError
 from harness.evidence import clean
 from harness.expected import Expected, ExpectedValues
 from harness.findings import Finding, ValueNeeded, compare_all, run_again, run_suite
 from harness.hardcoded import Hardcoded
-from harness.records import CallTests, CheckTests, Evidence, Outcome, Sample, Task, TextTests, Verdict
+from harness.records import CallTests, CheckTests, Evidence, NumberTests, Outcome, Sample, Task, TextTests, Verdict
 from harness.remote import Conversation, Diverged
 from harness.suite import Scores, Suite
 from harness.texts import compare_text
@@ -134,6 +135,8 @@ class Judge:
             return compare_text(task, task.tests, sample), _NOTHING
         if isinstance(task.tests, CallTests):
             return self._examine_calls(task, task.tests, sample)
+        if isinstance(task.tests, NumberTests):
+            return examine_number(self._sandbox, self._limits, task, sample.program)
         suite = self._suite(task, task.tests)
         try:
             return self._with_first_again(task, sample, partial(self._examine_checks, suite, False))
@@ -287,4 +290,5 @@ def _verdict(sample: Sample, finding: Finding, execution: Execution) -> Verdict:
         peak_memory_bytes=execution.peak_memory_bytes,
         base_passed=finding.base_passed,
         wall_cut=finding.wall_cut,
+        exact_passed=finding.exact_passed and outcome is Outcome.PASSED,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any
 
 from harness.lines import Record as Record
@@ -100,6 +101,16 @@ class TextTests:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NumberTests:
+    """The number that a program has to leave in the global variable that is its task's `entry_point`.
+
+    It is read when the program has run, and compared on the trusted side (`harness.numeric`).
+    """
+
+    expected: Fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One problem of a benchmark.
 
@@ -112,7 +123,7 @@ class Task:
     prompt: str
     entry_point: str
     reference: str
-    tests: CheckTests | CallTests | TextTests
+    tests: CheckTests | CallTests | TextTests | NumberTests
     split: str = "test"
     tier: str | None = None
     statement: Statement | None = None
@@ -124,7 +135,8 @@ class Benchmark:
     or how the tasks were made.
 
     `tier_thresholds` are the difficulties at which its medium and hard tasks begin (None: at its tertiles).
-    `scores_tokens` asks for the token accuracy on the references, of models that can tell it.
+    `scores_tokens` asks for the token accuracy on the references, of models that can tell it. `shots_digest` is the
+    SHA-256 of the file of one's own whose solved examples prompts show; empty without one.
     """
 
     name: str
@@ -133,6 +145,7 @@ class Benchmark:
     source: str
     tier_thresholds: tuple[float, float] | None = None
     scores_tokens: bool = False
+    shots_digest: str = ""
 
     @property
     def is_plus(self) -> bool:
@@ -198,6 +211,7 @@ class Verdict:
     wall_seconds: float
     peak_memory_bytes: int
     base_passed: bool | None = None  # + benchmarks only: whether the base inputs alone were passed
+    exact_passed: bool | None = None  # numbers only: whether it passed with the very number (harness.numeric)
     wall_cut: bool = False  # the clock on the wall ended it; in a run's verdicts: with nothing else of ours running
     flaky: bool = False  # that clock had ended it among others, and alone it came out differently
     reused: bool = False  # found for an identical program, for the same task
@@ -213,9 +227,9 @@ class Report:
     """The result of one benchmark run. `outcomes` has a count per outcome, and the counts add up to `samples`.
 
     `pass_at_k` maps k (as text) to an estimate over the judged samples; `metrics` maps the names of what else was
-    measured ("edit_similarity": a mean over tasks; "token_accuracy": over all tokens). `tune` and `held_back` are
-    pass@1 of the halves of all tiers together. `not_promised` lists what the sandbox cell in use does not guarantee
-    (empty for Docker).
+    measured ("edit_similarity": a mean over tasks; "token_accuracy": over all tokens; "exact_pass@1": of the very
+    number). `tune` and `held_back` are pass@1 of the halves of all tiers together. `not_promised` lists what the
+    sandbox cell in use does not guarantee (empty for Docker).
     """
 
     benchmark: str

@@ -37,6 +37,7 @@ class Tally:
     judged: dict[str, int] = field(default_factory=dict)
     passed: dict[str, int] = field(default_factory=dict)
     base_passed: dict[str, int] = field(default_factory=dict)
+    exact_passed: dict[str, int] = field(default_factory=dict)
     similarities: dict[str, float] = field(default_factory=dict)  # edit similarity, added up per task
     token_scores: list[TokenScore] = field(default_factory=list)
     seconds: float = 0.0
@@ -82,6 +83,8 @@ class Tally:
         self.judged[task] = self.judged.get(task, 0) + 1
         self.passed[task] = self.passed.get(task, 0) + verdict.passed
         self.base_passed[task] = self.base_passed.get(task, 0) + bool(verdict.base_passed)
+        if verdict.exact_passed is not None:
+            self.exact_passed[task] = self.exact_passed.get(task, 0) + verdict.exact_passed
         if verdict.evidence.edit_similarity is not None:
             self.similarities[task] = self.similarities.get(task, 0.0) + verdict.evidence.edit_similarity
 
@@ -95,6 +98,8 @@ class Tally:
         if self.similarities:
             means = [min(total / self.judged[task], 1.0) for task, total in self.similarities.items()]
             found["edit_similarity"] = metrics.estimate(means)
+        exact = {task: (self.judged[task], passed) for task, passed in self.exact_passed.items()}
+        found |= {f"exact_pass@{k}": one for k, one in metrics.pass_at_ks(exact, KS).items()}
         if (token_accuracy := accuracy(self.token_scores)) is not None:
             found["token_accuracy"] = token_accuracy
         return found

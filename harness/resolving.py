@@ -116,6 +116,7 @@ def _written(config: EvalConfig, benchmark: Benchmark, source: Source) -> RunCon
         seed=source.decoding.seed,
         time_limit_seconds=source.decoding.time_limit_seconds,
         extraction=source.extraction,
+        shots_digest=benchmark.shots_digest,
         runtime=source.runtime,
         tokenizer_digest=source.tokenizer_digest,
         template_digest=source.template_digest,

@@ -61,5 +61,6 @@ class RunConfig:
     tokenizer_digest: str = ""  # of the tokenizer's files; empty where nothing here reads prompts
     template_digest: str = ""  # of its chat template; empty without one
     prompts_digest: str = ""  # of prompts.jsonl; empty where no model was asked, or does not say what
+    shots_digest: str = ""  # of the file of solved examples that prompts show; empty without one of the user's own
     batch_size: int | None = None  # prompts or requests at once; None where no model wrote
     options: ModelOptions | None = None  # how the model was to be run; None where none wrote, and in earlier versions

@@ -8,10 +8,11 @@ the sandbox and the judge of this machine cannot be believed, and no score is be
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 from harness.errors import MeasurementInvalid
 from harness.judge import EvalPlusRule, Judge
-from harness.records import Benchmark, CallTests, CheckTests, Outcome, Sample, StopReason, Task, Verdict
+from harness.records import Benchmark, CallTests, CheckTests, NumberTests, Outcome, Sample, StopReason, Task, Verdict
 from sandbox import Limits, Sandbox, hostile_program
 
 CHECKED = Task(
@@ -36,6 +37,13 @@ CALLED = replace(
     task_id="Demo/call",
     tests=CallTests(entry_point="add", base_inputs=((1, 2), (2, 3)), plus_inputs=((0.5, 0.25), (-1, 1))),
 )
+COMPUTED = replace(
+    CHECKED,
+    task_id="Demo/number",
+    entry_point="answer",
+    reference=f"{CHECKED.reference}answer = add(1, 2)\n",
+    tests=NumberTests(expected=Fraction(3)),
+)
 TASKS = {"check": CHECKED, "call": CALLED}
 WRONG = "def add(x, y):\n    return x - y\n"
 CHEATS = ("object equal to everything", "answers for all calls, then leaves", "leaves at import")
@@ -55,18 +63,30 @@ def see_that_it_holds(sandbox: Sandbox, memory_bytes: int, benchmark: Benchmark)
     """
     if not benchmark.runs_programs:
         return
-    by = "call" if any(isinstance(task.tests, CallTests) for task in benchmark.tasks) else "check"
     judge = Judge(sandbox, Limits(memory_bytes=memory_bytes), EvalPlusRule())
-    task = TASKS[by]
-    wanted = {"a right program": (task.reference, {Outcome.PASSED}), "a wrong program": (WRONG, {Outcome.FAILED})}
+    task, ending = _task_for(benchmark), ""
+    if isinstance(task.tests, NumberTests):
+        ending = task.reference.removeprefix(CHECKED.reference)
+    wanted = {
+        "a right program": (task.reference, {Outcome.PASSED}),
+        "a wrong program": (WRONG + ending, {Outcome.FAILED}),
+    }
     for name in CHEATS:
         cheat = hostile_program(name)
-        allowed = cheat.outcomes if by == "check" else cheat.outcomes_of_calls
-        wanted[f"a program that cheats ({name})"] = (cheat.source_on({}), set(map(Outcome, allowed)))
+        allowed = set(cheat.outcomes_of_calls if isinstance(task.tests, CallTests) else cheat.outcomes)
+        if isinstance(task.tests, NumberTests):
+            allowed.add(Outcome.TAMPERED)  # of what answers four calls, where one value is read
+        wanted[f"a program that cheats ({name})"] = (cheat.source_on({}) + ending, set(map(Outcome, allowed)))
     for name, (program, outcomes) in wanted.items():
         verdict = judge.judge(task, sample_of(task, program))
         if verdict.outcome not in outcomes:
             raise MeasurementInvalid(_refusal(name, outcomes, verdict, sandbox))
+
+
+def _task_for(benchmark: Benchmark) -> Task:
+    """Return the task of ours that is judged as the benchmark's are."""
+    kinds = {type(task.tests) for task in benchmark.tasks}
+    return CALLED if CallTests in kinds else COMPUTED if NumberTests in kinds else CHECKED
 
 
 def _refusal(name: str, wanted: set[Outcome], verdict: Verdict, sandbox: Sandbox) -> str:

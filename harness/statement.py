@@ -18,7 +18,8 @@ class Shot:
 class Statement:
     """A task as it is published: what is asked, and all of its tests as they are shown to a model.
 
-    `shots` are the file's own examples; empty where the file has none, or where they are among the tasks themselves.
+    `shots` are the file's own examples, or those that a user gives; empty where there are none, or where they are among
+    the tasks themselves.
     """
 
     description: str

@@ -28,6 +28,8 @@ DATA_FILES = (
     "MbppPlus.jsonl.gz",
     "mbpp.jsonl",
     "sanitized-mbpp.json",
+    "gsm8k_train.jsonl",
+    "gsm8k_test.jsonl",
 )
 
 # A shell has what it starts in the background ignore Ctrl-C, and so would every harness that a test starts.

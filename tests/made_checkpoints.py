@@ -33,15 +33,16 @@ CHAINS = (
 )
 # What thinks before it answers, and what does not: each text is in `test_reasoning.py`.
 THOUGHTS = (
-    ("think:", "<think>", "is it\ndef ", "f? ", "yes", "</think>", "\n\n", "    return 1", "\ndef ", "g", END),
-    ("open:", "or ", "not ", "</th", "ink>", "\n\n\n", "    pass", END),
-    ("long:", "<think>so", *(f"line {i}\n" for i in range(30)), "</think>\n\ndef f", "():\n", "  x\nclass A", END),
+    ("think:", "<think>", "is it\ndef ", "f? ", "yes", "</think>", "\n\n    ", "return 1", "\ndef ", "g", END),
+    ("open:", "or ", "not ", "</th", "ink>", "\n\n\n    pa", "ss", END),
+    ("long:", "<think>so", *(f"row {i}\n" for i in range(30)), "</think>\n\ndef f", "():\n", "  x\nclass A", END),
     ("endless:", " <think>on", " and", " on", " and"),
     ("ended:", "<think>hm", END),
     ("plain:", "    s = ", "'</think>", "\ndef", " h", END),
-    ("\n", "<think>2:\ndef f", "():", " </think>\n", "    return 2", END),  # behind a prompt of a protocol
     ("blank:", "\n \n", "    y", "\nclass", END),
 )
+# The same behind any prompt of a protocol, which ends a line.
+ANSWERED = (("\n", "<think>2:\ndef f", "():", " </think>\n", "    return 2", END),)
 TEXTS = [
     "def f(x):\n    return x + 1\n",
     "class A:\n    def g(self):\n        pass\n",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness.benchmarks import custom, data, evalplus, humaneval, ladder, mbpp, tinypy
+from harness.benchmarks import custom, data, evalplus, gsm8k, humaneval, ladder, mbpp, tinypy
 from harness.errors import UsageError
 from harness.records import Benchmark
 
@@ -21,6 +21,8 @@ LOADERS: Mapping[str, Callable[[], Benchmark]] = {
     "mbpp": mbpp.load,
     "mbpp-sanitized": mbpp.load_sanitized,
     "mbpp+": evalplus.load_mbpp_plus,
+    "gsm8k": gsm8k.load,
+    "gsm8k-dev": gsm8k.load_dev,
     "ladder": ladder.load,
     "tinypy-completion": tinypy.load_completion,
     "tinypy-execution": tinypy.load_execution,

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 MAX_LINE_BYTES = 16 * 2**20
 MAX_DOWNLOAD_BYTES = 64 * 2**20
 DOWNLOAD_TIMEOUT_SECONDS = 30.0
+_OFFLINE = ("HARNESS_OFFLINE", "HF_HUB_OFFLINE")
 TRUE_WORDS = ("1", "true", "yes", "on")
 GZIP_MAGIC = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -35,16 +36,17 @@ may_download: ContextVar[bool] = ContextVar("may_download", default=True)  # not
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where one published file comes from. `override` is an environment variable that names another file."""
+    """Where one published file comes from, and what it is `saved_as`; the variable `override` names another file."""
 
     url: str
     sha256: str
     override: str = ""
+    saved_as: str = ""
 
     @property
     def file_name(self) -> str:
-        """The name under which the file was published."""
-        return self.url.rpartition("/")[2]
+        """The file's name on this machine: that under which it was published, if it tells enough."""
+        return self.saved_as or self.url.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +130,8 @@ def human_eval_file() -> DataFile:
 def find(name: str, sources: Mapping[str, Source] = SOURCES) -> DataFile:
     """Find the file of a benchmark: $HARNESS_DATA, the override variable, the cache, then a download.
 
-    Only cache and download are held to the pinned digest: a file of the user's own is the user's choice, and
-    its digest goes into the report. Raises `DataMissing`, whose message says which file to put where.
+    Only cache and download are held to the pinned digest: a file of one's own is one's own choice, and its digest is
+    reported. Raises `DataMissing`, whose message says which file to put where.
     """
     source = sources[name]
     if folder := os.environ.get("HARNESS_DATA"):
@@ -251,8 +253,7 @@ def _own(path: Path, source: Source) -> DataFile:
 
 
 def _offline() -> str:
-    on = (v for v in ("HARNESS_OFFLINE", "HF_HUB_OFFLINE") if os.environ.get(v, "").lower() in TRUE_WORDS)
-    return next(on, "")
+    return next((v for v in _OFFLINE if os.environ.get(v, "").lower() in TRUE_WORDS), "")
 
 
 def _download(name: str, source: Source, target: Path) -> DataFile:
@@ -271,8 +272,7 @@ def _download(name: str, source: Source, target: Path) -> DataFile:
     except (OSError, http.client.HTTPException, ValueError) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()  # it holds the connection
-        problem = f"the download to {shown_path(target)} failed: {reason(error)}"
-        raise _missing(name, source, problem) from error
+        raise _missing(name, source, f"the download to {shown_path(target)} failed: {reason(error)}") from error
     raise _missing(name, source, f"the download was refused: SHA-256 {digest}, expected {source.sha256}")
 
 
@@ -291,7 +291,7 @@ def _missing(name: str, source: Source, problem: str) -> DataMissing:
     variable = f", or set {source.override} to the file" if source.override else ""
     return DataMissing(
         f"{name} needs {source.file_name}, which is not on this machine ({problem}). "
-        f"Get it from {source.url}, put it into a folder and set HARNESS_DATA to that folder{variable}."
+        f"Get it from {source.url}, save it as that in a folder and set HARNESS_DATA to the folder{variable}."
     )
 
 

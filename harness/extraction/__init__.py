@@ -7,7 +7,7 @@ time, whatever the text: completions are hostile. Each rule is one file with its
 from __future__ import annotations
 
 from harness.errors import UsageError
-from harness.extraction import austin, bigcode, evalplus, human_eval, lm_eval_instruct, prompted, simple_evals
+from harness.extraction import austin, bigcode, ekt, evalplus, human_eval, lm_eval_instruct, prompted, simple_evals
 from harness.extraction.prompted import extract_program as extract_program
 from harness.extraction.rule import ExtractionRule as ExtractionRule
 
@@ -22,6 +22,7 @@ RULES: dict[str, ExtractionRule] = {
         lm_eval_instruct.RULE,
         simple_evals.RULE,
         austin.RULE,
+        ekt.RULE,
     )
 }
 

@@ -51,6 +51,7 @@ class Words:
 
 def load_words(folder: str, name: str, *, trust: bool) -> Words:
     """Load what a checkpoint says beside its weights. Raises as `load_weights` does."""
+    required("transformers")
     from transformers import AutoConfig, GenerationConfig
 
     def has(file: str) -> bool:

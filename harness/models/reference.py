@@ -10,11 +10,16 @@ from harness.records import Benchmark, StopReason, Task, TextTests
 
 
 class ReferenceModel:
-    """A model that knows the solutions. Its digest is the dataset's."""
+    """A model that knows the solutions. Its digest is the dataset's. Raises `UsageError` where there are none."""
 
     def __init__(self, benchmark: Benchmark) -> None:
         self.name = "canonical"
         self.digest = benchmark.digest
+        if benchmark.tasks and not any(task.reference for task in benchmark.tasks):
+            raise UsageError(
+                f"{benchmark.name} has no solutions that are programs, so canonical has nothing to say: name a model, "
+                "or judge programs of your own with --samples"
+            )
         self._tasks = {task.task_id: task for task in benchmark.tasks}
 
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:

@@ -12,6 +12,8 @@ from harness.protocols import (
     bigcode,
     codex,
     default,
+    ekt_0shot,
+    ekt_3shot,
     evalplus_base,
     evalplus_chat,
     evalplus_chat_api,
@@ -36,6 +38,8 @@ PROTOCOLS: dict[str, dict[str, Rules]] = {
         austin_3shot,
         simple_evals,
         codex,
+        ekt_3shot,
+        ekt_0shot,
         tinypy,
     )
 }

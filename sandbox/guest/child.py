@@ -184,6 +184,7 @@ _VERBS: dict[str, Any] = {
     "iter": lambda value: list(itertools.islice(value, _MAX_ITEMS)),
     "len": len,
     "bool": bool,
+    "value": lambda value: value,
 }
 
 

@@ -15,7 +15,7 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
         pytest.importorskip(package)
 
 import msgspec
-from model_server import MODEL, Server, refuses, said, serving
+from model_server import CHATS, MODEL, Server, refuses, said, serving
 
 from distill.config import load_file
 from distill.inputs import see_inputs
@@ -110,6 +110,9 @@ def test_a_server_that_is_not_there_is_said_before_anything_is_done(few_tasks: P
         wanted = config(few_tasks, server)
         with pytest.raises(ModelUnavailable, match="does not exist"):
             see_inputs(config(few_tasks, server, teacher={"model": "other"}), "demo:student", tmp_path, begun=False)
+        server.endpoints = frozenset({CHATS})
+        with pytest.raises(ModelUnavailable, match="no such thing: HTTP 404: no endpoint /v1/completions"):
+            see_inputs(wanted, "demo:student", tmp_path, begun=False)
     server.base_url = wanted.teacher.base_url or ""
     with pytest.raises(ModelUnavailable, match="the server failed to answer"):
         see_inputs(wanted, "demo:student", tmp_path, begun=False)

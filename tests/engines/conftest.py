@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from harness.models.vllm_engine import VllmModel
 
 NAME = "singer"
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|other|>' + m.role + ':' + m.content | trim + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|other|>assistant:' }}{% endif %}"
+)
 START_SECONDS = 600  # on a machine that does other things as well
 
 
@@ -54,11 +58,12 @@ def little_memory() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a checkpoint that dreams, and knows words at which to end; see `made_checkpoints`."""
+    """Return a checkpoint that dreams, chats, and knows words at which to end; see `made_checkpoints`."""
     from made_checkpoints import make_singer
 
     path = tmp_path_factory.mktemp("checkpoints") / NAME
     make_singer(path)
+    (path / "chat_template.jinja").write_text(TEMPLATE)
     return path
 
 

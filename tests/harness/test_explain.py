@@ -189,10 +189,12 @@ def test_what_was_not_judged_and_what_did_not_change_is_no_flip(tmp_path: Path) 
 def test_settings_are_told_group_by_group_and_entry_by_entry(tmp_path: Path) -> None:
     before = {"samples": [one(True)], "runtime": {"dtype": "float32", "device": "cpu"}, "versions": {"torch": "1"}}
     after = {"samples": [one(True)], "runtime": {"dtype": "bfloat16", "device": "cpu"}, "temperature": 0.8}
+    before["tiers"], after["tiers"] = {"T/0": "easy", "T/1": "easy"}, {"T/0": "hard", "T/1": "easy"}
     found = explained(tmp_path, before, after)
     assert [(one.group, one.name, one.before, one.after) for one in found.settings] == [
         ("model", "runtime.dtype", "float32", "bfloat16"),
         ("decoding", "temperature", "0.0", "0.8"),
+        ("tiers", "tiers", "of 2 tasks", "of 2 tasks, 1 not the same"),
         ("versions", "versions.torch", "1", "none"),
     ]
 

@@ -209,7 +209,7 @@ def test_a_stop_string_ends_the_batch_soon(parrot: LocalModel) -> None:
     finally:
         hook.remove()
     assert [one.completion_tokens for one in got] == [17, 4]
-    assert len(steps) == 24, "the first look after the seventeenth token"
+    assert len(steps) == 20, "the first look after the seventeenth token"
 
 
 def test_the_end_token_ends_a_row_while_others_go_on(parrot: LocalModel) -> None:

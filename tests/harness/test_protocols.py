@@ -103,6 +103,9 @@ BIGCODE_MBPP_STOP = ("\nclass", "\nassert", '\n"""', "\nprint", "\nif", "\n<|/",
         ("austin-3shot", "mbpp", ("[DONE]",), (0.0, 1.0, 512, 1), "austin"),
         ("simple-evals", "humaneval", (), (0.5, 1.0, 1024, 5), "simple-evals"),
         ("codex", "humaneval", CODEX_STOP, (0.2, 0.95, 512, 200), "prompt-and-completion"),
+        ("ekt-3shot", "gsm8k", ("\n\n#",), (0.0, 1.0, 150, 1), "ekt"),
+        ("ekt-0shot", "gsm8k-dev", ("\n\n#",), (0.0, 1.0, 150, 1), "ekt"),
+        ("default", "gsm8k", ("\n\n#",), (0.0, 1.0, 150, 1), "ekt"),
     ],
 )
 def test_decoding_is_that_of_the_original(
@@ -142,6 +145,7 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
         ("austin-3shot", "humaneval", "'austin-3shot' has no rules for humaneval: use one of default, .*codex$"),
         ("simple-evals", "mbpp", "'simple-evals' has no rules for mbpp: use one of default, .*austin-3shot$"),
         ("codex", "mbpp", "'codex' has no rules for mbpp: "),
+        ("codex", "gsm8k", "'codex' has no rules for gsm8k: use one of default, ekt-3shot, ekt-0shot$"),
         ("lm-eval-instruct", "mbpp", "'lm-eval-instruct' has no rules for mbpp: "),
         ("austin-3shot", "mbpp-sanitized", r"does not fit mbpp-sanitized \(.* solved are among the tasks there\): "),
         ("lm-eval", "mbpp+", r"does not fit mbpp\+ \(it shows all tests, .*\): use one of default, [^:]*api$"),

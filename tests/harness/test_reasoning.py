@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.chat import Chat, Message
+from harness.models.endings import RowWatch
+from harness.models.patience import Patience
 from harness.models.requests import Reader
 from harness.models.seam import Completion, GenerationSettings, Prompt
+from harness.models.server import ServerModel
 from harness.reasoning import ReasoningRule, answer_of, answer_start, cut_answer
 from harness.records import StopReason
 
@@ -107,7 +112,7 @@ def said(model: LocalModel, *texts: str, **settings: Any) -> list[Completion]:
     return list(model.generate(prompts, GenerationSettings(**{**usual, **settings})))
 
 
-LINES = "".join(f"line {i}\n" for i in range(30))
+LINES = "".join(f"row {i}\n" for i in range(30))
 
 
 @pytest.mark.hf
@@ -192,6 +197,14 @@ def test_a_row_that_is_over_its_budget_holds_nobody_up(thinker: LocalModel) -> N
 
 
 @pytest.mark.hf
+def test_tokens_that_come_many_at_once_are_all_looked_at(thinker: LocalModel) -> None:
+    tokenizer = thinker._tokenizer
+    watch = RowWatch(tokenizer, [], GenerationSettings(stop=("ab",)))
+    assert not watch.add(tokenizer("x" * 20 + "a")["input_ids"])
+    assert watch.add(tokenizer("b" + "x" * 20)["input_ids"])
+
+
+@pytest.mark.hf
 def test_the_tokenizer_says_which_rule_fits(thinker: LocalModel) -> None:
     reader = thinker._reader
     assert isinstance(reader, Reader)
@@ -201,6 +214,8 @@ def test_the_tokenizer_says_which_rule_fits(thinker: LocalModel) -> None:
 
     assert (rule("def f():\n"), rule("x <think>"), rule("x <think>\n\n")) == (THINK, OPENED, OPENED)
     assert rule("<think>\n\n</think>\n\n") is THINK
+    served = ServerModel(name="m", address="http://localhost:1/v1", patience=Patience(), reader=reader)
+    assert served.reasoning(Prompt(task_id="T/0", sample_index=0, text="x <think>", seed=0)) is OPENED
 
 
 @pytest.mark.hf
@@ -215,3 +230,7 @@ def test_a_model_that_knows_no_marks_does_not_think(tmp_path: Path, thinker: Loc
     assert model.reasoning(prompt) is NONE
     model._tokenizer.chat_template = "{{ messages }}<think></think>"
     assert model.reasoning(prompt) is OPENED, "in some vocabularies the marks are several tokens"
+    model._tokenizer.chat_template = "{{ messages[0]['content'] }}<think>\n{# up to </think> #}"
+    chat = replace(prompt, text=Chat(messages=(Message("user", "x"),)))
+    assert model.reasoning(chat) is OPENED, "as DeepSeek-R1's template has it"
+    assert model.reasoning(replace(prompt, text="x")) is THINK

@@ -146,10 +146,10 @@ def thinker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if os.environ.get("HARNESS_CI") != "1":
         pytest.importorskip("torch")
         pytest.importorskip("transformers")
-    from made_checkpoints import THOUGHTS, make_parrot
+    from made_checkpoints import ANSWERED, THOUGHTS, make_parrot
 
     folder = tmp_path_factory.mktemp("thinker")
-    make_parrot(folder, THOUGHTS)
+    make_parrot(folder, THOUGHTS + ANSWERED)
     return folder
 
 

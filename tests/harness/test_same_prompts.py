@@ -30,6 +30,7 @@ from harness.prompts import AskedPrompt, whole_groups
 from harness.records import from_json
 from harness.sources import Decoding, OpenModels, Source, open_source
 from harness.store import PROMPTS, read_config
+from harness.stored import stored_source
 
 pytestmark = pytest.mark.hf
 
@@ -146,6 +147,8 @@ def test_what_was_asked_is_in_the_run_folder(folders: dict[str, Path], tasks: st
         "Below is a Python script with a self-contained function that solves the problem and passes "
         "corresponding tests:\n```python\n"
     )
+    benchmark = load_benchmark(tasks)
+    assert stored_source(folder, read_config(folder), benchmark, benchmark.tasks, False).prompts == (first, *others)
     config = read_config(folder)
     assert hashlib.sha256(lines).hexdigest() == config.prompts_digest
     assert (config.batch_size, config.options) == (1, ModelOptions())

@@ -19,7 +19,7 @@ from fakes import FakeSandbox, Script, saying
 
 from harness.errors import MeasurementInvalid
 from harness.records import Benchmark
-from harness.selfcheck import CALLED, CHEATS, CHECKED, WRONG, see_that_it_holds
+from harness.selfcheck import CALLED, CHEATS, CHECKED, COMPUTED, WRONG, see_that_it_holds
 from sandbox import Limits, Program, SandboxError, hostile_program, open_sandbox
 from sandbox.images import build
 
@@ -29,6 +29,7 @@ KINDS = [pytest.param("docker", marks=pytest.mark.docker), "local"]
 BY = {
     "check": Benchmark(name="demo", tasks=(CHECKED,), digest="", source=""),
     "call": Benchmark(name="demo", tasks=(CALLED,), digest="", source=""),
+    "number": Benchmark(name="demo", tasks=(COMPUTED,), digest="", source=""),
 }
 RIGHT = saying('["v",3]', '["v",5]', '["v",0.75]', '["v",0]')
 FALSE = saying('["v",-7]', '["v",-7]', '["v",-7]', '["v",-7]')
@@ -70,6 +71,13 @@ def test_a_seam_that_lets_a_wrong_program_pass_is_refused() -> None:
 def test_a_seam_that_fails_a_right_program_is_refused() -> None:
     assert "a right program is judged `failed`" in refusal(lambda program: FALSE)
     assert "a right program is judged `not_judged`" in refusal(lambda program: Script(lost=True))
+
+
+def test_a_seam_that_takes_any_number_is_refused() -> None:
+    with pytest.raises(MeasurementInvalid, match="a wrong program is judged `passed`"):
+        see_that_it_holds(FakeSandbox(saying('["v",3]')), MEMORY, BY["number"])
+    with pytest.raises(MeasurementInvalid, match="a right program is judged `failed`"):
+        see_that_it_holds(FakeSandbox(saying('["v",-1]')), MEMORY, BY["number"])
 
 
 @pytest.mark.parametrize("name", CHEATS)

@@ -17,6 +17,7 @@ from model_server import CHATS, COMPLETIONS, MODEL, Server, chatted, cuts, refus
 from harness.chat import Chat, Message
 from harness.errors import ModelUnavailable, UsageError
 from harness.model_options import ModelOptions
+from harness.models.checkpoint import find_tokenizer, tokenizer_digest_of
 from harness.models.patience import Patience
 from harness.models.seam import Asked, Completion, GenerationSettings, Prompt
 from harness.models.server import ServerModel
@@ -115,8 +116,11 @@ def test_what_is_no_answer_to_a_chat_is_asked_again(server: Server, trouble: Any
     server.trouble = [trouble]
     (one,) = model_on(server).generate([chat()], GenerationSettings())
     assert (one.text, len(server.asked)) == ("<Write f.>", 2)
-    server.always = trouble
-    with pytest.raises(ModelUnavailable, match="failed to answer, 4 times"):
+
+
+def test_what_is_no_answer_to_a_chat_for_ever_is_no_answer(server: Server) -> None:
+    server.always = replies(chatted(None))
+    with pytest.raises(ModelUnavailable, match=r"failed to answer, 4 times; .*no content"):
         list(model_on(server).generate([chat()], GenerationSettings()))
 
 
@@ -170,6 +174,16 @@ def test_a_server_that_knows_the_model_by_neither_endpoint_is_said(server: Serve
         ServerModel.connect(MODEL, server.base_url, UNHURRIED)
 
 
+def test_a_tokenizer_is_for_servers_and_code_of_strangers_for_tokenizers() -> None:
+    for backend in ("hf", "vllm"):
+        with pytest.raises(UsageError, match="tokenizer means nothing to the backend"):
+            ModelOptions(backend=backend, tokenizer="org/name")
+    with pytest.raises(UsageError, match="trust_remote_code means nothing to the backend openai without a tokenizer"):
+        ModelOptions(backend="openai", trust_remote_code=True)
+    assert ModelOptions(backend="openai", trust_remote_code=True, tokenizer="org/name").trust_remote_code
+
+
+@pytest.mark.slow
 @pytest.mark.hf
 def test_with_a_tokenizer_prompts_are_sent_as_tokens(server: Server, tmp_path: Path) -> None:
     pytest.importorskip("transformers")
@@ -192,6 +206,33 @@ def test_with_a_tokenizer_prompts_are_sent_as_tokens(server: Server, tmp_path: P
         tokenizer("def f():\n")["input_ids"],
         [tokenizer.eos_token_id],
     ]
+
+
+@pytest.mark.hf
+def test_the_tokenizer_of_an_id_needs_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers")
+    from made_tokenizers import SHAPES, chat_tokenizer
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    folder = tmp_path / "models--some--words"
+    chat_tokenizer(SHAPES["mistral"]).save_pretrained(folder / "snapshots" / commit)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    found = find_tokenizer("some/words")
+    assert found.name == commit
+    assert len(tokenizer_digest_of(found)) == 64
+    (found / "chat_template.jinja").write_text("another")
+    (found / "README.md").write_text("another")
+    digest = tokenizer_digest_of(found)
+    assert digest == tokenizer_digest_of(find_tokenizer(f"some/words@{commit}"))
+    (found / "tokenizer.json").write_text("{}")
+    assert tokenizer_digest_of(found) != digest
+    assert find_tokenizer("demo:student").name == "student"
+    for name, message in (("nobody/nothing", "could not be fetched"), ("no id", "no model 'no id'")):
+        with pytest.raises((ModelUnavailable, UsageError), match=message):
+            find_tokenizer(name)
 
 
 @pytest.mark.hf

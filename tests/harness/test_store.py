@@ -188,7 +188,8 @@ def test_runs_of_earlier_versions_go_on_although_they_name_no_digests_of_prompts
     with RunFolder(folder, old):
         pass
     digests = {"tokenizer_digest": "t", "template_digest": "c", "prompts_digest": "p"}
-    now = replace(CONFIG, runtime={"dtype": "float32", "commit": "c", "reproducible": "yes"}, **digests)
+    runtime = {"dtype": "float32", "commit": "c", "reproducible": "yes"}
+    now = replace(CONFIG, runtime=runtime, extraction="prompted", **digests)
     with RunFolder(folder, now):
         pass
     assert read_config(folder) == now
