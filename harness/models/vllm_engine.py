@@ -141,6 +141,11 @@ class VllmModel:
                         mine[request.place] = self._begin(request, settings)
                     self._step()
                 yield self._completion(mine.pop(place, None), settings, late)
+        except ModelUnavailable:
+            over = {place: flight for place, flight in mine.items() if flight.over}
+            for place in range(min(mine, default=0), max(over, default=-1) + 1):
+                yield self._completion(over.get(place), settings, late=False)
+            raise
         finally:
             self._give_up([flight for flight in mine.values() if not flight.over])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import ModelUnavailable, UsageError
 from harness.model_options import ModelOptions
 from harness.models.seam import Completion, GenerationSettings, Model, Prompt
 from harness.records import StopReason
@@ -92,6 +92,34 @@ def test_a_deadline_cuts_what_has_not_ended(engine: VllmModel) -> None:
     for short, long in zip(cut, whole, strict=True):
         assert short == long or (short.stop_reason is StopReason.TIME and long.text.startswith(short.text))
     assert run(engine, asked, max_new_tokens=60, deadline=time.monotonic() + 600) == whole
+
+
+def test_an_engine_that_fails_loses_nothing_that_was_written(
+    engine: VllmModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first text is not over; those behind it that are, come all the same, each in its place."""
+    asked = prompts(DREAMS)
+    first, *others = (one.text for one in run(engine, asked))
+    stop = next(sign for text in others for sign in text[:6] if sign not in first)  # at which some are over soon
+    whole = run(engine, asked, stop=(stop,))
+    step, steps = engine._engine.step, iter(range(99))
+
+    def fails() -> Any:
+        if next(steps) == 16:
+            raise RuntimeError("the engine is gone\nfor good")
+        return step()
+
+    monkeypatch.setattr(engine._engine, "step", fails)
+    written: list[Completion] = []
+    settings = GenerationSettings(max_new_tokens=24, stop=(stop,))
+    with pytest.raises(ModelUnavailable, match=r"vLLM failed while generating .*: the engine is gone$"):
+        written.extend(engine.generate(asked, settings))
+    answered = [place for place, one in enumerate(written) if one.stop_reason is not StopReason.TIME]
+    assert answered
+    assert 0 not in answered
+    assert [written[place] for place in answered] == [whole[place] for place in answered]
+    monkeypatch.undo()
+    assert run(engine, asked, stop=(stop,)) == whole
 
 
 def test_what_is_given_up_leaves_the_engine_free(engine: VllmModel) -> None:
