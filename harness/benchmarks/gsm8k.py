@@ -18,6 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from harness.benchmarks import data
+from harness.benchmarks.gsm8k_worked import worked_program
 from harness.errors import UsageError
 from harness.evidence import shown
 from harness.records import Benchmark, NumberTests, Task
@@ -87,16 +88,21 @@ def _dev_place(question: str) -> bytes:
 
 
 def task_from(record: data.JsonRecord, file: str, number: int, split: str) -> Task:
-    """Return the task of one published line. Raises `SamplesError` for one without a question or a label."""
+    """Return the task of one published line; its reference is empty where its worked solution makes no program.
+
+    Raises `SamplesError` for a line without a question or a label.
+    """
     question, solution = record.text("question"), record.text("answer")
     if not question.strip():
         raise record.error("'question' is blank")
+    prompt, label = commented(question), label_of(record, solution)
+    program = worked_program(solution, label)
     return Task(
         task_id=f"GSM8K/{file}/{number}",
-        prompt=commented(question),
+        prompt=prompt,
         entry_point=VARIABLE,
-        reference="",
-        tests=NumberTests(expected=label_of(record, solution)),
+        reference=prompt + program if program else "",
+        tests=NumberTests(expected=label),
         split=split,
         tier=tier_of(solution),
         statement=Statement(description=question, tests=()),

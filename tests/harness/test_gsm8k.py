@@ -20,6 +20,7 @@ from scripted import Scripted
 import harness
 from harness.benchmarks import gsm8k, load_benchmark
 from harness.benchmarks.data import JsonRecord
+from harness.benchmarks.gsm8k_worked import worked_program
 from harness.cli import main
 from harness.errors import DataMissing, SamplesError, StoreMismatch, UsageError
 from harness.evaluation import EvalConfig, evaluate
@@ -78,6 +79,7 @@ def questions(benchmark: Benchmark) -> set[str]:
     return {task.statement.description for task in benchmark.tasks if task.statement}
 
 
+@pytest.mark.slow  # reading all of it takes a second or two
 @pytest.mark.data
 def test_every_published_line_has_a_label_and_is_in_one_split(splits: dict[str, Benchmark]) -> None:
     assert {name: len(one.tasks) for name, one in splits.items()} == {"test": 1319, "dev": 500, "train": 6973}
@@ -90,6 +92,7 @@ def test_every_published_line_has_a_label_and_is_in_one_split(splits: dict[str, 
     assert len(questions(splits["train"]) | questions(splits["dev"])) == 7473
 
 
+@pytest.mark.slow  # reading all of it takes a second or two
 @pytest.mark.data
 def test_labels_are_the_numbers_behind_the_mark(splits: dict[str, Benchmark], data_dir: Path) -> None:
     lines = (data_dir / "gsm8k_test.jsonl").read_text(encoding="utf-8").splitlines()
@@ -106,6 +109,7 @@ def test_labels_are_the_numbers_behind_the_mark(splits: dict[str, Benchmark], da
     assert all(label.denominator == 1 for label in labels)
 
 
+@pytest.mark.slow  # reading all of it takes a second or two
 @pytest.mark.data
 def test_the_dev_split_never_changes(splits: dict[str, Benchmark]) -> None:
     assert [task.task_id for task in splits["dev"].tasks][:4] == DEV_BEGINS
@@ -116,6 +120,7 @@ def test_the_dev_split_never_changes(splits: dict[str, Benchmark]) -> None:
 DEV_BEGINS = ["GSM8K/train/13", "GSM8K/train/15", "GSM8K/train/38", "GSM8K/train/42"]
 
 
+@pytest.mark.slow  # reading all of it takes a second or two
 @pytest.mark.data
 def test_tiers_are_the_benchmarks_own(splits: dict[str, Benchmark]) -> None:
     tiers = static_tiers(splits["test"])
@@ -156,6 +161,46 @@ def test_a_line_without_a_label_is_refused(answer: str) -> None:
 def test_a_blank_question_is_refused() -> None:
     with pytest.raises(SamplesError, match="line 3: 'question' is blank"):
         gsm8k.task_from(record(question=" "), "test", 0, "test")
+
+
+@pytest.mark.slow  # reading all of it takes a second or two
+@pytest.mark.data
+def test_worked_solutions_are_programs_that_compute_the_label(splits: dict[str, Benchmark]) -> None:
+    made = {name: [task for task in one.tasks if task.reference] for name, one in splits.items()}
+    assert {name: len(tasks) for name, tasks in made.items()} == {"test": 1204, "dev": 460, "train": 6531}
+    for task in made["test"] + made["dev"]:
+        names: dict[str, Any] = {}
+        exec(task.reference, names)  # arithmetic alone: see gsm8k_worked
+        assert isinstance(task.tests, NumberTests)
+        number = number_of(names["answer"])
+        assert number is not None
+        assert is_exact(number, task.tests.expected), task.reference
+        assert task.reference.startswith(task.prompt)
+
+
+@pytest.mark.parametrize(
+    ("solution", "program"),
+    [
+        ("<<48/2=24>> and <<48+24=72>>", "n0 = 48\nn1 = 2\nt0 = n0 / n1\nanswer = n0 + t0\n"),
+        ("<<360*20%=72>>", "n0 = 360\nn1 = 20\nn2 = 100\nanswer = n0 * (n1 / n2)\n"),
+        ("<<1,000-$928=72>>", "n0 = 1000\nn1 = 928\nanswer = n0 - n1\n"),
+        ("<<-.5*-144=72>>", "n0 = 0.5\nn1 = 144\nanswer = -n0 * -n1\n"),
+        ("<<72=72>>", "n0 = 72\nanswer = n0\n"),
+        ("<<70+1=72>>", ""),
+        ("no step", ""),
+        ("<<x+1=72>>", ""),
+        ("<<72//1=72>>", ""),
+        ("<<8**2=72>>", ""),
+        ("<<9**9**9**9=72>>", ""),
+        ("<<72/0=72>>", ""),
+        ("<<(72=72>>", ""),
+        ("<<72;n0=72>>", ""),
+        (f"<<{'(' * 100}72{')' * 100}=72>>", ""),
+        (f"<<{'1+' * 5000}1=72>>", ""),
+    ],
+)
+def test_a_worked_solution_becomes_a_program_where_it_is_arithmetic(solution: str, program: str) -> None:
+    assert worked_program(solution, Fraction(72)) == program
 
 
 @pytest.mark.parametrize(
@@ -464,6 +509,7 @@ def test_the_solved_questions_are_right_and_nobody_elses() -> None:
     assert answers == [312, 60, 70]
 
 
+@pytest.mark.slow  # reading all of it takes a second or two
 @pytest.mark.data
 def test_the_solved_questions_are_not_in_the_data(splits: dict[str, Benchmark]) -> None:
     for one in splits.values():
@@ -489,6 +535,21 @@ def test_canonical_is_refused_where_no_solution_is_a_program() -> None:
     benchmark = Benchmark(name="gsm8k", tasks=(task_of(),), digest="d", source="here")
     with pytest.raises(UsageError, match="gsm8k has no solutions that are programs, so canonical has nothing to say"):
         harness.sources.ReferenceModel(benchmark)
+
+
+def test_canonical_answers_with_the_worked_programs_and_nothing_where_there_is_none() -> None:
+    tasks = tuple(
+        gsm8k.task_from(record(answer=answer), "test", n, "test")
+        for n, answer in enumerate((LINE["answer"], "Four, of course.\n#### 4"))
+    )
+    benchmark = Benchmark(name="gsm8k", tasks=tasks, digest="d", source="here")
+    source = _from_model(
+        harness.sources.ReferenceModel(benchmark), benchmark, tasks, Decoding(), ("canonical", "reference")
+    )
+    judge = Judge(InProcessSandbox(), LIMITS)
+    found = [judge.judge(task, sample) for task, sample in zip(tasks, source.samples(()), strict=True)]
+    assert [one.outcome for one in found] == [Outcome.PASSED, Outcome.NO_CODE]
+    assert found[0].exact_passed
 
 
 @pytest.fixture
