@@ -1,8 +1,10 @@
 """Do writing and judging go on at the same time? Each alone, both together, in turns.
 
 `python -m benchmarks.overlap` times three commands on tasks of its own: `eval --generate-only`, `eval --samples RUN` of
-what that wrote, and the whole `eval`, each from its start to its end. The whole should take hardly longer than the
-longer of the two; the last column is that ratio, and the last line its median over the rounds.
+what that wrote, and the whole `eval`. A time in brackets is that of the command, from its start to its end; the one
+before it begins when model and sandbox are open (run.json is written then) and ends with the last record. The whole
+should take hardly longer than the longer of the two: the last column is that ratio without the opening, and in brackets
+with it, for the whole opens both. The last line has the medians.
 
 The model is a server here that waits before each answer, and the programs sleep, so that both take time by the clock
 and little of the processor's: what is measured is how the harness arranges the two, not how they share cores. No
@@ -27,7 +29,7 @@ from pathlib import Path
 from benchmarks.measuring import harness, measure
 
 NAME = "slow"
-AT_ONCE = 8
+AT_ONCE = 2
 _numbers = count()
 
 
@@ -89,8 +91,13 @@ def write_tasks(path: Path, tasks: int) -> None:
             file.write(json.dumps(row | {"test": test, "canonical_solution": "    return x\n"}) + "\n")
 
 
-def rounds(words: list[str], judging: list[str], tasks: str, number: int) -> list[float]:
-    """Time the three commands `number` times; print a line for each round and return the ratios."""
+def stages_took(run: Path, last: str) -> float:
+    """Return the seconds from when a run was opened to the last record in that file."""
+    return (run / last).stat().st_mtime - (run / "run.json").stat().st_mtime
+
+
+def rounds(words: list[str], judging: list[str], tasks: str, number: int) -> list[tuple[float, float]]:
+    """Time the three commands `number` times; print a line for each round and return the ratios: stages, commands."""
     ratios = []
     for one in range(1, number + 1):
         with tempfile.TemporaryDirectory() as folder:
@@ -102,10 +109,13 @@ def rounds(words: list[str], judging: list[str], tasks: str, number: int) -> lis
             order = {"written": written, "judged": judged, "whole": whole}
             if one % 2 == 0:
                 order = {"whole": whole, "written": written, "judged": judged}
-            seconds = {name: measure(command).wall_seconds for name, command in order.items()}
-        ratios.append(seconds["whole"] / max(seconds["written"], seconds["judged"]))
-        times = " | ".join(f"{seconds[name]:.1f}" for name in ("written", "judged", "whole"))
-        print(f"| {one} | {times} | {ratios[-1]:.3f} |", flush=True)
+            commands = {name: measure(command).wall_seconds for name, command in order.items()}
+            ends = {"written": "samples.jsonl", "judged": "report.json", "whole": "report.json"}
+            stages = {name: stages_took(Path(folder) / name, last) for name, last in ends.items()}
+        stage, command = (each["whole"] / max(each["written"], each["judged"]) for each in (stages, commands))
+        ratios.append((stage, command))
+        times = " | ".join(f"{stages[name]:.1f} ({commands[name]:.1f})" for name in ends)
+        print(f"| {one} | {times} | {stage:.3f} ({command:.3f}) |", flush=True)
     return ratios
 
 
@@ -113,9 +123,9 @@ def main() -> None:
     """Time and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=320, help="of the server's model")
-    parser.add_argument("--delay", type=float, default=1.6, help="seconds before each of its answers")
-    parser.add_argument("--naps", type=float, default=0.2, help="seconds that a call of its programs sleeps")
+    parser.add_argument("--samples", type=int, default=100, help="of the server's model")
+    parser.add_argument("--delay", type=float, default=0.8, help="seconds before each of its answers")
+    parser.add_argument("--naps", type=float, default=0.4, help="seconds that a call of its programs sleeps")
     parser.add_argument("--model", help="a checkpoint for hf, in the place of the server")
     parser.add_argument("--tasks", default="humaneval", help="what that model is asked")
     parser.add_argument("--limit", type=int, default=40, help="the first of those tasks")
@@ -134,7 +144,8 @@ def main() -> None:
             write_tasks(Path(folder) / "tasks.jsonl", options.samples)
             words = ["--model", NAME, "--backend", "openai", "--base-url", address, "--batch-size", str(AT_ONCE)]
             ratios = rounds(words, judging, f"{folder}/tasks.jsonl", options.rounds)
-    print(f"median: both take {statistics.median(ratios):.3f} times the longer of the two")
+    stage, command = (statistics.median(each) for each in zip(*ratios, strict=True))
+    print(f"medians: both take {stage:.3f} times the longer of the two, {command:.3f} with the opening")
 
 
 if __name__ == "__main__":
