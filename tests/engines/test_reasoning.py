@@ -62,8 +62,8 @@ def test_thinking_is_what_it_is_with_transformers_to_the_token(thinker: VllmMode
     assert said(thinker) == said(local, batch_size=1)
     opened = {"reasoning": ReasoningRule.OPENED, "stop": ("x",)}
     assert said(thinker, **opened) == said(local, batch_size=1, **opened)
-    for budget in (1, 4, 5, 31, 32):
-        for answer in (1, 2, 30):
+    for budget in (4, 5, 31, 32):
+        for answer in (1, 30):
             bounds = {"max_reasoning_tokens": budget, "max_new_tokens": answer}
             assert said(thinker, **bounds) == said(local, batch_size=1, **bounds)
 
