@@ -90,7 +90,8 @@ def test_a_deadline_cuts_what_has_not_ended(engine: VllmModel) -> None:
     cut = run(engine, asked, max_new_tokens=60, batch_size=16, deadline=time.monotonic() + 0.3)
     assert StopReason.TIME in {one.stop_reason for one in cut}
     for short, long in zip(cut, whole, strict=True):
-        assert short == long or (short.stop_reason is StopReason.TIME and long.text.startswith(short.text))
+        begun = short.text.removesuffix("\ufffd")  # the end may have come within a character of several tokens
+        assert short == long or (short.stop_reason is StopReason.TIME and long.text.startswith(begun))
     assert run(engine, asked, max_new_tokens=60, deadline=time.monotonic() + 600) == whole
 
 
