@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from harness.probes import Candidate
     from harness.progress import BarProgress, NoProgress, PlainProgress, Progress, progress_for
     from harness.protocols import rules_for
+    from harness.retrieval.held_out import HELD_OUT_PACKAGES
     from harness.runs import Baseline, Run, find_runs, load_run
     from harness.scores import HalfScore, TierKind, TierScore, TierSource, WeakKind, WeakRule
     from harness.sources import Decoding, open_model
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from harness.tinypy import training_examples as tinypy_examples
 
 __all__ = [
+    "HELD_OUT_PACKAGES",
     "BarProgress",
     "Baseline",
     "Benchmark",
@@ -164,6 +166,7 @@ __all__ = [
 
 # Loaded when first asked for, so that `import harness` stays quick: the module, and the name there if it is another.
 _LATER = {
+    "HELD_OUT_PACKAGES": "harness.retrieval.held_out",
     "BarProgress": "harness.progress",
     "Baseline": "harness.runs",
     "Candidate": "harness.probes",
