@@ -126,7 +126,7 @@ def wishes_from(
     seeds: Mapping[str, Task],
     families: Mapping[str, str],
     config: CreatedConfig,
-    most: int,
+    most: int | None,
     seed: int,
 ) -> list[Wish]:
     """Return what to ask for: `per_seed` from each seed of known level, and `most` at most, drawn by `seed`.
@@ -141,7 +141,7 @@ def wishes_from(
             each, more = divmod(_whole(getattr(config.per_seed, level.value) * len(those)), len(those))
             lucky = set(chance.sample(range(len(those)), more))
             chosen += [one for place, one in enumerate(those) for _ in range(each + (place in lucky))]
-    if len(chosen) > most:
+    if most is not None and len(chosen) > most:
         chosen = [chosen[place] for place in sorted(chance.sample(range(len(chosen)), most))]
     return [
         Wish(

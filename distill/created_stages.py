@@ -84,13 +84,13 @@ class CreatedStages:
             {task.task_id: task for task in load_benchmark(str(probes)).tasks},
             read_families(probes),
             self._config,
-            self._runs.config.questions.count,
+            self._runs.config.questions.most,
             self._runs.seed,
         )
 
     def _proposals(self, wishes: Sequence[Wish]) -> list[Proposal]:
         """Read the texts that are there; the same each time."""
-        tests = load_benchmark(self._runs.config.tasks).tasks
+        tests = self._runs.tests()
         paths = [path for path in self._runs.earlier(QUESTIONS) if path.stat().st_size]
         met = [task for path in [self._runs.folder / PROBES, *paths] for task in load_benchmark(str(path)).tasks]
         known = [*((task, Fate.NEAR_TEST) for task in tests), *((task, Fate.NEAR_SEED) for task in met)]

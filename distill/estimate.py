@@ -8,6 +8,7 @@ from statistics import fmean
 
 from distill.lessons import FaultSource
 from distill.loop import LoopConfig
+from distill.question_sources import count_of
 from distill.teaching import STUDENT, MendingLessons
 from harness import load_benchmark, rules_for
 
@@ -30,7 +31,9 @@ def estimate(config: LoopConfig) -> Iterator[Cost]:
     A round without a weak tier costs its evaluation alone. Raises UsageError when the tasks cannot be loaded.
     """
     benchmark = load_benchmark(config.tasks)
-    tasks, questions, teacher, faults = len(benchmark.tasks), config.questions.count, config.teacher, config.faults
+    tasks, teacher, faults = len(benchmark.tasks), config.teacher, config.faults
+    count = config.questions.count
+    questions = count if isinstance(count, int) else count_of(config.questions.source)
     written, programs, by = 0, 0, "questions.count"
     if created := config.questions.created:
         questions = min(questions, created.most(config.attempts.probes))
@@ -55,7 +58,7 @@ def estimate(config: LoopConfig) -> Iterator[Cost]:
     judged = calls - written + student + changed + (0 if teacher.model else questions)
     yield Cost(what="programs judged", amount=judged, rule="every sample, and faults.mutants of each question")
 
-    limit = config.max_new_tokens or rules_for("default", benchmark.name).max_new_tokens
+    limit = config.max_new_tokens or rules_for("default", benchmark).max_new_tokens
     yield Cost(what="tokens written", amount=(calls + student) * limit, rule=f"at most {limit} a sample")
 
     steps = config.training.steps_for(questions * teacher.n_samples)

@@ -13,16 +13,16 @@ import msgspec
 from distill.fitting import see_that_peft_is_there
 from distill.logits import see_that_tokens_agree
 from distill.loop import LoopConfig
-from distill.questions import LADDER, QuestionsBy, QuestionsConfig, see_that_none_is_a_test
+from distill.question_sources import GENERATORS, LISTS, is_file, listed
+from distill.questions import QuestionsBy, QuestionsConfig, see_that_none_is_a_test
+from distill.task_files import see_that_it_can_be_written
 from harness import (
     Benchmark,
-    CheckTests,
     GenerationSettings,
     Prompt,
     StoreMismatch,
     UsageError,
     find_checkpoint,
-    ladder_families,
     load_benchmark,
     open_model,
     see_that_it_is_installed,
@@ -58,21 +58,25 @@ def see_inputs(config: LoopConfig, student: str, out: Path, begun: bool) -> None
 
 def see_questions(config: QuestionsConfig, measured: Benchmark) -> None:
     """Raise UsageError unless questions of that source can be asked, LeakageError for tests among them."""
+    apart = [load_benchmark(name) for name in config.apart_from]
     tiers = {one.tier for one in static_tiers(measured).tasks}
-    if config.source == LADDER:
+    if generator := GENERATORS.get(config.source):
         for tier in sorted(tiers):
             try:
-                ladder_families(tier)
+                generator.families(tier)
             except ValueError as error:
-                raise UsageError(f"questions.source {LADDER}: {measured.name} has other tiers ({error})") from error
+                raise UsageError(
+                    f"questions.source {config.source}: {measured.name} has other tiers ({error})"
+                ) from error
         return
-    tasks = load_benchmark(config.source).tasks
-    see_that_none_is_a_test(tasks, measured.tasks, config.source)
-    if other := [task for task in tasks if not isinstance(task.tests, CheckTests)]:
-        raise UsageError(f"{config.source}: the tests of {other[0].task_id} are not in HumanEval's format")
+    tasks = [question.task for question in listed(config.source)]
+    for benchmark in (measured, *apart):
+        see_that_none_is_a_test(tasks, benchmark.tasks, config.source)
+    for task in tasks:
+        see_that_it_can_be_written(task)
     some = config.feedback in (QuestionsBy.WEAK_TIERS, QuestionsBy.RANDOM_TIER) and not config.replay
     there = {task.tier or "" for task in tasks}
-    if not some and (missing := sorted(tiers - there)):
+    if not some and isinstance(config.count, int) and (missing := sorted(tiers - there)):
         raise UsageError(
             f"{config.source} has no questions of the tier {missing[0]}, which {measured.name} has: it has "
             f"{', '.join(sorted(there))}"
@@ -81,8 +85,11 @@ def see_questions(config: QuestionsConfig, measured: Benchmark) -> None:
 
 def _see_files(config: LoopConfig, path: Path, begun: bool) -> None:
     """See that the files are those that the loop began with, and write down which they are."""
-    named = {"questions.source": config.questions.source, "teacher.samples": config.teacher.samples}
-    digests = {key: _digest_of(Path(name)) for key, name in named.items() if name not in (None, LADDER) and name}
+    source, answers = config.questions.source, config.teacher.samples
+    named = {"questions.source": source if is_file(source) else None, "teacher.samples": answers}
+    digests = {key: _digest_of(Path(name)) for key, name in named.items() if name}
+    if source in LISTS:
+        named["questions.source"], digests["questions.source"] = source, LISTS[source]().digest
     if begun and path.is_file():
         before = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
         if changed := [key for key, digest in digests.items() if before.get(key, digest) != digest]:

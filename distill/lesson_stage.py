@@ -52,7 +52,7 @@ def compared_with_tests(runs: RoundRuns, lessons: Sequence[Lesson]) -> ComparedL
     """
     texts = [text_of_lesson(lesson) for lesson in lessons]
     machine = runs.machine
-    found = decontaminate(texts, (runs.config.tasks,), None, machine.sandbox, machine.workers, machine.progress())
+    found = decontaminate(texts, runs.test_sets, None, machine.sandbox, machine.workers, machine.progress())
     if failed := found.machine_failures:
         raise MeasurementInvalid(
             f"{len({one.name for one in failed})} of {len(texts)} lessons could not be compared with the tests because "

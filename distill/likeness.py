@@ -26,7 +26,7 @@ import msgspec
 
 from distill.shapes import functions_of
 from distill.texts import TrainingText, tree_of
-from harness import CallTests, CheckTests, Task
+from harness import CallTests, CheckTests, NumberTests, Task
 
 _TOKEN = re.compile(r"\w+|[^\w\s#]")  # the mark of a comment may stand before every line
 _DOCSTRING = re.compile(r'("""|\'\'\')(.*?)\1', re.DOTALL)
@@ -196,7 +196,13 @@ def ngrams_of(text: str, n: int) -> frozenset[tuple[str, ...]]:
 
 
 def parts_of(task: Task) -> Iterator[tuple[str, str]]:
-    """Yield a test's description without examples, and its solution without the prompt."""
+    """Yield a test's description without examples, and its solution without the prompt.
+
+    A question in words has its description alone: a few lines of arithmetic are nobody's own.
+    """
+    if isinstance(task.tests, NumberTests):
+        yield "description", task.prompt
+        return
     _, found, behind = task.prompt.rpartition(f"def {task.entry_point}")
     prompt = behind if found else task.prompt
     docstring = _DOCSTRING.search(prompt)

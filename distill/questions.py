@@ -5,41 +5,54 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
 from distill.created import CreatedConfig
+from distill.drawing import Drawing, Supplied, everything, supplied
 from distill.lessons import LeakageError
+from distill.question_sources import GENERATORS, LADDER, LISTS, TASK_FILES, is_source, listed
 from distill.seeds import LevelWeights, SeedQuestion, Wanted, dealt, random_tiers, wanted_by_levels, wanted_of_tiers
 from distill.seeds import QuestionsBy as QuestionsBy
-from distill.task_files import read_families
-from harness import Leak, Task, UsageError, find_leaks, ladder_families, ladder_rungs, load_benchmark
+from harness import Leak, Task, find_leaks
 
-LADDER = "ladder"
-_TASK_FILES = (".jsonl", ".jsonl.gz")
-_SEEDS = 100  # more than a plan has parts
 _PROBES = 80  # the first part of the probes: no plan of questions has so many
 _PROBED = 0.5  # the share of a file's questions that probes may take
 
 
-class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which questions: `source` is `ladder` (its training tasks) or a task file in HumanEval's format.
+class Draw(StrEnum):
+    """Which questions a round asks beside the rounds before: others, as far as there are any, or what is unsolved.
 
-    `count` questions a round, chosen by `feedback`. By weak tiers, and with a random tier in their place, the share
+    `unsolved` are those of the first round's questions of which no round has made a lesson yet.
+    """
+
+    NEW = "new"
+    UNSOLVED = "unsolved"
+
+
+class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which questions: `source` is one of `distill.question_sources`, by name, or a task file.
+
+    `count` questions a round (`all`: those that a list or file has), chosen by `feedback`; `draw` says which of them
+    after the first round. By weak tiers, and with a random tier in their place, the share
     `replay` of them is of the other tiers, so that those are not forgotten; otherwise `replay` says nothing. By levels,
     `weights` say how often the like of a seed question is asked, and the share `widen` is of other kinds than easy
-    seeds are. The lines of a file have the fields `tier` and `"split": "train"` beside HumanEval's, and may have
-    `family`, which is the kind. With `fail_on_leak` a lesson that gives a test away ends the round; otherwise it is
-    left out and counted.
+    seeds are. The lines of a file have the fields `tier` and `"split": "train"` beside their format's, and may have
+    `family`, which is the kind. `apart_from` names benchmarks that nothing is learnt of either, beside the measured
+    tasks: those of which figures are to be published. With `fail_on_leak` a lesson that gives a test away ends the
+    round; otherwise it is left out and counted.
 
     With `created` the teacher writes the questions, from seeds: the probes of `source`, by their levels. `count` is
     then the most that it is asked for.
     """
 
     source: str = LADDER
-    count: int = 4000
+    count: int | Literal["all"] = 4000
     feedback: QuestionsBy = QuestionsBy.WEAK_TIERS
+    draw: Draw = Draw.NEW
+    apart_from: tuple[str, ...] = ()
     replay: float = 0.25
     weights: LevelWeights = LevelWeights()
     widen: float = 1 / 6
@@ -47,12 +60,22 @@ class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     created: CreatedConfig | None = None
 
     def __post_init__(self) -> None:
-        if self.source != LADDER and not self.source.endswith(_TASK_FILES):
-            raise ValueError(f"source {self.source!r}: {LADDER}, or a task file ({', '.join(_TASK_FILES)})")
-        if self.count < 1 or not 0 <= self.replay < 1 or not 0 <= self.widen <= 1:
+        if not is_source(self.source):
+            names = ", ".join((*GENERATORS, *LISTS))
+            raise ValueError(f"source {self.source!r}: one of {names}, or a task file ({', '.join(TASK_FILES)})")
+        if isinstance(self.count, str) and (self.feedback is not QuestionsBy.NONE or self.source in GENERATORS):
+            raise ValueError("count: all asks the whole of a list or file: give questions.feedback: none")
+        if (isinstance(self.count, int) and self.count < 1) or not 0 <= self.replay < 1 or not 0 <= self.widen <= 1:
             raise ValueError("count is at least 1, replay a share below 1, and widen a share")
+        if self.draw is Draw.UNSOLVED and self.feedback is not QuestionsBy.NONE:
+            raise ValueError("draw: unsolved asks the first round's questions again: give questions.feedback: none")
         if self.created and self.feedback is not QuestionsBy.LEVELS:
             raise ValueError("questions are created by the levels of seeds: give questions.feedback: levels")
+
+    @property
+    def most(self) -> int | None:
+        """How many questions there are at most; None where all are asked that there are."""
+        return None if isinstance(self.count, str) else self.count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,26 +114,6 @@ class Met:
     asked: Container[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Draw:
-    """How to draw from a file: `label` seeds it, and `share` bounds what is taken of a tier's questions.
-
-    Those in `avoid` are not there; those in `later` are drawn where nothing else is left.
-    """
-
-    label: str
-    avoid: Container[str]
-    later: Container[str] = ()
-    share: float = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Supplied:
-    task: Task
-    family: str
-    part: int
-
-
 def choose(
     config: QuestionsConfig,
     weak: Sequence[str],
@@ -126,11 +129,12 @@ def choose(
     id.
     """
     met = met or Met()
-    plan = _plan(config, weak, other, seed, seeds)
-    if config.source == LADDER:
-        return _chosen(config, plan, _from_ladder(plan, seed), tests, met.probes)
-    draw = _Draw(label=str(seed), avoid=met.probes, later=met.asked)
-    return _chosen(config, plan, _from_file(config.source, plan, draw), tests, met.probes)
+    if isinstance(config.count, str):
+        plan, found = everything(config.source)
+        return _chosen(config, plan, found, tests, met.probes)
+    plan = _plan(config, config.count, weak, other, seed, seeds)
+    draw = Drawing(label=str(seed), avoid=met.probes, later=met.asked)
+    return _chosen(config, plan, supplied(config.source, plan, seed, 0, draw), tests, met.probes)
 
 
 def choose_probes(
@@ -148,23 +152,26 @@ def choose_probes(
     asked. Raises as `choose` does.
     """
     wanted = [Wanted(tier=tier, count=number) for tier, number in dealt(count, tiers).items()]
-    if config.source == LADDER:
-        return _chosen(config, wanted, _from_ladder(wanted, seed, _PROBES), tests, avoid)
-    draw = _Draw(label=f"{seed} probes", avoid=avoid, share=1.0 if config.created else _PROBED)
-    return _chosen(config, wanted, _from_file(config.source, wanted, draw), tests, avoid)
+    draw = Drawing(label=f"{seed} probes", avoid=avoid, share=1.0 if config.created else _PROBED)
+    return _chosen(config, wanted, supplied(config.source, wanted, seed, _PROBES, draw), tests, avoid)
 
 
 def _plan(
-    config: QuestionsConfig, weak: Sequence[str], other: Sequence[str], seed: int, seeds: Sequence[SeedQuestion]
+    config: QuestionsConfig,
+    count: int,
+    weak: Sequence[str],
+    other: Sequence[str],
+    seed: int,
+    seeds: Sequence[SeedQuestion],
 ) -> list[Wanted]:
     if config.feedback is QuestionsBy.NONE:
-        return wanted_of_tiers(config.count, [*weak, *other], (), 0)
+        return wanted_of_tiers(count, [*weak, *other], (), 0)
     if config.feedback is QuestionsBy.RANDOM_TIER:
         weak, other = random_tiers(weak, other, seed)
     if config.feedback in (QuestionsBy.WEAK_TIERS, QuestionsBy.RANDOM_TIER):
-        return wanted_of_tiers(config.count, weak, other, config.replay)
+        return wanted_of_tiers(count, weak, other, config.replay)
     kinds = _kinds(config.source, [*weak, *other])
-    by_levels = wanted_by_levels(seeds, config.count, config.weights, config.widen, kinds)
+    by_levels = wanted_by_levels(seeds, count, config.weights, config.widen, kinds)
     if config.feedback is QuestionsBy.LEVELS:
         return by_levels
     counts: dict[str, int] = {}
@@ -175,17 +182,15 @@ def _plan(
 
 def _kinds(source: str, tiers: Sequence[str]) -> set[tuple[str, str]]:
     """Return the tiers and families of all questions that there are."""
-    if source == LADDER:
-        return {(tier, family) for tier in tiers for family in ladder_families(tier)}
-    tasks = load_benchmark(source).tasks
-    families = read_families(Path(source))
-    return {(task.tier or "", families.get(task.task_id, "")) for task in tasks}
+    if generator := GENERATORS.get(source):
+        return {(tier, family) for tier in tiers for family in generator.families(tier)}
+    return {(question.task.tier or "", question.family) for question in listed(source)}
 
 
 def _chosen(
     config: QuestionsConfig,
     plan: Sequence[Wanted],
-    supplied: Sequence[_Supplied],
+    supplied: Sequence[Supplied],
     tests: Sequence[Task],
     avoid: Container[str],
 ) -> Chosen:
@@ -225,47 +230,3 @@ def without_leaks(tasks: Sequence[Task], families: Mapping[str, str], tests: Seq
         leaks=tuple(leaks),
         families={task.task_id: family for task in kept if (family := families.get(task.task_id))},
     )
-
-
-def _from_ladder(plan: Sequence[Wanted], seed: int, first: int = 0) -> list[_Supplied]:
-    # A seed of its own for each part, since task ids are made of seed and number.
-    return [
-        _Supplied(task=rung.to_task("train"), family=rung.family, part=place)
-        for place, part in enumerate(plan)
-        for rung in ladder_rungs(
-            seed=seed * _SEEDS + first + place, count=part.count, tiers=(part.tier,), families=part.families or None
-        )
-    ]
-
-
-def _from_file(path: str, plan: Sequence[Wanted], draw: _Draw) -> list[_Supplied]:
-    by_tier: dict[str, list[Task]] = {}
-    for task in load_benchmark(path).tasks:
-        by_tier.setdefault(task.tier or "", []).append(task)
-    families = read_families(Path(path))
-    chosen: dict[str, _Supplied] = {}
-    for place, part in enumerate(plan):
-        if part.count and part.tier not in by_tier:
-            raise UsageError(f"{path} has no questions of the tier {part.tier}: it has {', '.join(sorted(by_tier))}")
-        there = [
-            task
-            for task in by_tier.get(part.tier, [])
-            if (not part.families or families.get(task.task_id) in part.families)
-            and task.task_id not in chosen
-            and task.prompt not in draw.avoid
-        ]
-        for task in _drawn(there, part, draw):
-            chosen[task.task_id] = _Supplied(task=task, family=families.get(task.task_id, ""), part=place)
-    return list(chosen.values())
-
-
-def _drawn(there: Sequence[Task], part: Wanted, draw: _Draw) -> list[Task]:
-    """Draw a part's questions, first from those that nobody was asked."""
-    import random
-
-    chance = random.Random(" ".join((draw.label, part.tier, *part.families)))
-    new = [task for task in there if task.prompt not in draw.later]
-    old = [task for task in there if task.prompt in draw.later]
-    most = min(part.count, int(len(there) * draw.share))
-    drawn = chance.sample(new, min(most, len(new)))
-    return drawn + chance.sample(old, min(most - len(drawn), len(old)))

@@ -143,7 +143,7 @@ class Round:
 
     def _probed(self, tiers: list[str]) -> dict[str, int]:
         """Choose what the student has not met: neither now nor in the rounds before."""
-        tests = load_benchmark(self._config.tasks).tasks
+        tests = self._runs.tests()
         probes = self._config.attempts.probes
         chosen = choose_probes(self._config.questions, probes, tiers, tests, self._seed, self._asked_before())
         write_tasks(chosen.tasks, self._folder / PROBES, chosen.families)
@@ -176,7 +176,7 @@ class Round:
         return seeds_of(read_levels(self._folder / "levels" / LEVELS), read_families(self._folder / PROBES))
 
     def _asked(self, before: Run, weak: list[str], other: list[str]) -> dict[str, int]:
-        tests = load_benchmark(self._config.tasks).tasks
+        tests = self._runs.tests()
         questions = self._config.questions
         seeds = [] if questions.created else self._seeds()
         if questions.created:
@@ -189,7 +189,10 @@ class Round:
         if seeds:
             plan = [{**asdict(part), "found": found} for part, found in zip(chosen.plan, chosen.found, strict=True)]
             (self._folder / PLAN).write_bytes(_json_of(plan))
-        found = {"tests": self._config.tasks, "tests_digest": before.config.dataset_digest, "left_out": chosen.leaks}
+        found: dict[str, object] = {"tests": self._config.tasks, "tests_digest": before.config.dataset_digest}
+        found["left_out"] = chosen.leaks
+        if questions.apart_from:
+            found["apart_from"] = {name: load_benchmark(name).digest for name in questions.apart_from}
         (self._folder / CONTAMINATION).write_bytes(_json_of(found))
         counts = {"questions": len(chosen.tasks), "left_out_as_leaks": len(chosen.leaks)}
         if not questions.created:

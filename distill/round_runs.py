@@ -17,7 +17,9 @@ from harness import (
     ModelOptions,
     Outcome,
     StoreMismatch,
+    Task,
     evaluate,
+    load_benchmark,
     open_model,
 )
 
@@ -76,6 +78,15 @@ class RoundRuns:
                 "machine failed. Run the same command again to judge them and go on"
             )
         return {"samples": report.samples, "tokens": report.tokens.completion}
+
+    def tests(self) -> list[Task]:
+        """Return the tasks of which nothing may be learnt: those that are measured, and those to be kept apart from."""
+        return [task for name in self.test_sets for task in load_benchmark(name).tasks]
+
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """The benchmarks of which nothing may be learnt."""
+        return (self.config.tasks, *self.config.questions.apart_from)
 
     def earlier(self, name: str) -> list[Path]:
         """Return the files of that name in the folders of the rounds before."""

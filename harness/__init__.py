@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from harness.benchmarks.ladder.generator import train_rungs as ladder_rungs
     from harness.benchmarks.ladder.mutants import Mutant, mutants
     from harness.benchmarks.ladder.rungs import Rung
+    from harness.benchmarks.mbpp import load_train as mbpp_train
     from harness.calling import FunctionCalls, Returned, call_functions
     from harness.compare import Comparison, TierComparison, compare_runs
     from harness.compare import compare as compare_baselines
@@ -145,6 +146,7 @@ __all__ = [
     "load_benchmark",
     "load_run",
     "load_weights",
+    "mbpp_train",
     "measure",
     "mutants",
     "open_model",
@@ -229,6 +231,7 @@ _LATER = {
     "load_benchmark": "harness.benchmarks",
     "load_run": "harness.runs",
     "load_weights": "harness.models.loading",
+    "mbpp_train": "harness.benchmarks.mbpp:load_train",
     "measure": "harness.difficulty",
     "mutants": "harness.benchmarks.ladder.mutants",
     "open_model": "harness.sources",

@@ -25,7 +25,7 @@ from harness.resolving import chosen_tasks, judged_in, limits_for, resolve
 from harness.selfcheck import see_that_it_holds
 from harness.sequential import StopRule
 from harness.sources import Decoding, ModelOptions, OpenModels, Source, open_source
-from harness.stages import JudgedRun, score_tokens, write_samples
+from harness.stages import JudgedRun, score_tokens, time_exits, write_samples
 from harness.store import RunFolder, read_config
 from harness.stored import is_run, stored_source
 from harness.tier_plan import TierPlan, plan_tiers
@@ -144,7 +144,7 @@ def _benchmark(config: EvalConfig, name: str) -> Benchmark:
     if config.shots is None:
         return benchmark
     showing = with_shots(benchmark, config.shots)
-    prompt = rules_for(config.decoding.protocol, name).prompt
+    prompt = rules_for(config.decoding.protocol, benchmark).prompt
     if prompt(showing.tasks[0]) == prompt(benchmark.tasks[0]):
         raise UsageError(f"--shots changes no prompt of protocol {config.decoding.protocol!r}: leave it out")
     return showing
@@ -215,4 +215,5 @@ def _write(config: EvalConfig, tasks: str, asked: Asked, progress: Progress) -> 
             if count > stored:
                 progress.step(None, 0)
         score_tokens(store, source, tally, progress)
+        time_exits(store, source, tally, progress)
     return Written(benchmark=asked.benchmark.name, tasks=tasks, folder=asked.out, samples=count, total=source.total)

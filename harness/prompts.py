@@ -63,7 +63,7 @@ def prompts_digest(prompts: Sequence[AskedPrompt]) -> str:
 
 def chat_protocol(benchmark: Benchmark) -> str | None:
     """Return the name of a protocol that asks chats about a benchmark's tasks; None where there is none."""
-    family = family_of(benchmark.name)
+    family = family_of(benchmark)
     fitting = (name for name, rules in sorted(PROTOCOLS.items()) if family in rules)
     return next((one for one in fitting if isinstance(PROTOCOLS[one][family].prompt(benchmark.tasks[0]), Chat)), None)
 

@@ -123,7 +123,7 @@ def _by_rule(name: str, written: RunConfig) -> _Manner:
 
 def _by_protocol(config: RejudgeConfig, written: RunConfig, benchmark: Benchmark) -> _Manner:
     """Return the manner of a protocol. Where it would have written the very same, the run is one by that protocol."""
-    rules = rules_for(str(config.protocol), benchmark.name)
+    rules = rules_for(str(config.protocol), benchmark)
     caveats = _caveats(written, rules, benchmark)
     return _Manner(
         protocol=f"{written.protocol}, rejudged as {rules.name}" if caveats else rules.name,
@@ -139,7 +139,7 @@ def _caveats(written: RunConfig, rules: Rules, benchmark: Benchmark) -> tuple[st
     """Return in what a protocol would have written other completions than a run has."""
     if written.protocol not in PROTOCOLS:
         return (f"it is not known what {rules.name} would have asked otherwise: {shown(written.protocol)} is a file's",)
-    before = rules_for(written.protocol, benchmark.name)
+    before = rules_for(written.protocol, benchmark)
     tasks = [task for task in benchmark.tasks if task.task_id in set(written.task_ids)]
     prompts = sum(before.prompt(task) != rules.prompt(task) for task in tasks)
     found = []

@@ -101,7 +101,7 @@ def see_that_it_is_the_same(path: Path, now: RunConfig, benchmark: Benchmark) ->
         raise StoreMismatch(f"{folder} cannot be done again as it was: {'; '.join(differing)}")
     if now.backend == "reference" or not (folder / SAMPLES).is_file():
         return
-    rules, tasks = rules_for(now.protocol, benchmark.name), {task.task_id: task for task in benchmark.tasks}
+    rules, tasks = rules_for(now.protocol, benchmark), {task.task_id: task for task in benchmark.tasks}
     for sample in read_lines(folder / SAMPLES, Sample):
         if sample.sample_index == 0 and sample.program != rules.program(tasks[sample.task_id], answer(sample)):
             raise StoreMismatch(

@@ -103,7 +103,7 @@ def _one_each(decoding: Decoding) -> Decoding:
 def _from_opened(
     name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, models: OpenModels
 ) -> Source:
-    rules = rules_for(decoding.protocol, benchmark.name)  # known before a model is opened
+    rules = rules_for(decoding.protocol, benchmark)  # known before a model is opened
     if any(isinstance(rules.prompt(task), Chat) for task in tasks[:1]):
         models.see_that_it_chats(name)
     model = models.get(name)
@@ -125,7 +125,7 @@ def _from_model(
     model: Model, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, names: tuple[str, str]
 ) -> Source:
     """Return a source that has a model write what is not there yet, in the order of tasks."""
-    rules = rules_for(decoding.protocol, benchmark.name)
+    rules = rules_for(decoding.protocol, benchmark)
     resolved = resolved_by(decoding, rules, names[1], _fitting(model, rules, tasks[0]))
     settings = GenerationSettings(
         temperature=resolved.temperature,

@@ -1,8 +1,9 @@
-"""A benchmark of one's own: a .jsonl or .jsonl.gz file in HumanEval's or EvalPlus's task format.
+"""A benchmark of one's own: a .jsonl or .jsonl.gz file in HumanEval's, EvalPlus's or MBPP's task format, or of numbers.
 
 Every line is checked before anything runs, and every error names file and line. A file holds one format: with
-`base_input` it is EvalPlus's, otherwise HumanEval's. The file is the user's own: its prompts and tests run on
-the trusted side, as those of the published benchmarks do. A line may give its task's `tier`, and its `split`.
+`base_input` it is EvalPlus's, with `test_list` MBPP's, with `answer` questions whose answers are numbers, otherwise
+HumanEval's. The file is the user's own: its prompts and tests run on the trusted side, as those of the published
+benchmarks do. A line may give its task's `tier`, its `split`, and the solved `shots` that few-shot prompts show.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import keyword
 import re
 import warnings
 from collections.abc import Container
+from fractions import Fraction
 from pathlib import Path
 
-from harness.benchmarks import data, evalplus, humaneval
+from harness.benchmarks import data, evalplus, gsm8k, humaneval, mbpp
 from harness.benchmarks.mbpp import bound_names, free_names, top_level_names
 from harness.errors import SamplesError
-from harness.records import Benchmark, CallTests, CheckTests, Task
+from harness.records import Benchmark, CallTests, CheckTests, NumberTests, Task
+from harness.statement import Shot, Statement
 
 MAX_ID_CHARACTERS = 200
+_NUMBER = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,100}|/0*[1-9][0-9]{0,99})?")
 
 
 def load(path: Path, reserved: Container[str] = ()) -> Benchmark:
@@ -36,8 +40,10 @@ def load(path: Path, reserved: Container[str] = ()) -> Benchmark:
         task = _task(record)
         if task.task_id in seen:
             raise record.error(f"the task_id {data.shown(task.task_id)} stands on an earlier line, too")
-        if tasks and type(task.tests) is not type(tasks[0].tests):
-            raise record.error("the lines before are in the other format: all with 'base_input' or none")
+        if tasks and _format_of(task) != _format_of(tasks[0]):
+            raise record.error(
+                "the lines before are in another format: all with 'base_input', 'test_list' or 'answer', or none"
+            )
         seen.add(task.task_id)
         tasks.append(task)
     if not tasks:
@@ -51,18 +57,25 @@ def _name(path: Path, reserved: Container[str]) -> str:
     return f"custom-{stem}" if stem in reserved else stem
 
 
+def _format_of(task: Task) -> tuple[object, bool]:
+    return type(task.tests), task.statement is not None
+
+
 def _task(record: data.JsonRecord) -> Task:
+    if "answer" in record.fields or "test_list" in record.fields:
+        task = _question(record) if "answer" in record.fields else mbpp.task_from(record, "text", _shots(record, False))
+        return _labelled(record, task)
     task_id, entry_point = record.text("task_id"), record.text("entry_point")
     if problem := _id_problem(task_id):
         raise record.error(f"the task_id {data.shown(task_id)} {problem}")
     if not entry_point.isidentifier() or keyword.iskeyword(entry_point):
         raise record.error(f"'entry_point' {data.shown(entry_point)} is not a Python name")
     if "base_input" not in record.fields and "test" not in record.fields:
-        raise record.error("needs 'test' (HumanEval's format) or 'base_input' (EvalPlus's format)")
+        raise record.error(
+            "needs 'test' (HumanEval's format), 'base_input' (EvalPlus's), 'test_list' (MBPP's) or 'answer' (a number)"
+        )
     task = evalplus.task_from(record) if "base_input" in record.fields else humaneval.task_from(record)
-    task = dataclasses.replace(task, tier=_label(record, "tier"), split=_label(record, "split") or "test")
-    if task.split not in ("train", "test"):
-        raise record.error(f"'split' {data.shown(task.split)} is neither 'train' nor 'test'")
+    task = _labelled(record, task)
     if task.reference:
         if problem := _compile_problem(task.reference):
             raise record.error(f"prompt + canonical_solution {problem}")
@@ -75,6 +88,60 @@ def _task(record: data.JsonRecord) -> Task:
     if isinstance(task.tests, CallTests) and not task.tests.base_inputs and not task.tests.plus_inputs:
         raise record.error("'base_input' and 'plus_input' are empty: nothing would be tested")
     return task
+
+
+def _labelled(record: data.JsonRecord, task: Task) -> Task:
+    """Return a task with what its line says about it beside the format."""
+    task = dataclasses.replace(task, tier=_label(record, "tier"), split=_label(record, "split") or "test")
+    if task.split not in ("train", "test"):
+        raise record.error(f"'split' {data.shown(task.split)} is neither 'train' nor 'test'")
+    return task
+
+
+def _question(record: data.JsonRecord) -> Task:
+    """Return the task of a question with a number for an answer; its prompt is the question as a comment, unless given.
+
+    A solution is what follows the prompt, and leaves its number in `answer`.
+    """
+    task_id, question = record.text("task_id"), record.text("question")
+    if problem := _id_problem(task_id):
+        raise record.error(f"the task_id {data.shown(task_id)} {problem}")
+    if not question.strip():
+        raise record.error("'question' is blank")
+    prompt = record.text("prompt") if "prompt" in record.fields else gsm8k.commented(question)
+    solution = record.text("canonical_solution") if "canonical_solution" in record.fields else ""
+    reference = prompt + solution if solution.strip() else ""
+    if problem := _compile_problem(reference):
+        raise record.error(f"prompt + canonical_solution {problem}")
+    if reference and gsm8k.VARIABLE not in bound_names(reference):
+        raise record.error(f"prompt + canonical_solution leaves nothing in {gsm8k.VARIABLE!r}")
+    return Task(
+        task_id=task_id,
+        prompt=prompt,
+        entry_point=gsm8k.VARIABLE,
+        reference=reference,
+        tests=NumberTests(expected=_answer(record)),
+        statement=Statement(description=question, tests=(), shots=_shots(record, True)),
+    )
+
+
+def _answer(record: data.JsonRecord) -> Fraction:
+    """Return a number that is given as a text, or as a whole number of JSON's: others are rounded in reading."""
+    value = record.fields["answer"]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Fraction(value)
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        raise record.error('\'answer\' must be a whole number, or a text like "72", "-0.5" or "2/3"')
+    return Fraction(value)
+
+
+def _shots(record: data.JsonRecord, computed: bool) -> tuple[Shot, ...]:
+    """Return the solved tasks that a line has its prompt show: of questions with numbers, or of MBPP's format."""
+    given = record.fields.get("shots", [])
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise record.error("'shots' must be a list of objects")
+    shots = [data.JsonRecord(place=f"{record.place}, shots", fields=one) for one in given]
+    return tuple(gsm8k.shot_of(one) if computed else mbpp.shot_of(one) for one in shots)
 
 
 def _label(record: data.JsonRecord, name: str) -> str | None:

@@ -141,7 +141,7 @@ def with_shots(benchmark: Benchmark, path: Path) -> Benchmark:
             f"--shots are solved questions for gsm8k, and {shown(benchmark.name)} shows none: leave it out"
         )
     file = data.read(path)
-    shots = tuple(_shot(record) for record in data.records_of(file))
+    shots = tuple(shot_of(record) for record in data.records_of(file))
     if not shots:
         raise UsageError(f"--shots {data.shown_path(path)} holds no line: give it at least one solved question")
     tasks = tuple(
@@ -150,7 +150,8 @@ def with_shots(benchmark: Benchmark, path: Path) -> Benchmark:
     return replace(benchmark, tasks=tasks, shots_digest=file.sha256)
 
 
-def _shot(record: data.JsonRecord) -> Shot:
+def shot_of(record: data.JsonRecord) -> Shot:
+    """Return a solved question, in `question` and `program`. Raises `SamplesError` for one that shows no answer."""
     question, program = record.text("question"), record.text("program").strip("\n")
     if not question.strip():
         raise record.error("'question' is blank")

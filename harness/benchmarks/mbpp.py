@@ -21,11 +21,20 @@ SHOTS = (2, 3, 4)  # the ids of the examples that Austin et al. show in their pr
 
 def load() -> Benchmark:
     """Return the 500 tasks of the test split (ids 11 to 510). Raises `DataMissing` or `SamplesError`."""
+    return _of_split("mbpp", "test")
+
+
+def load_train() -> Benchmark:
+    """Return the 374 tasks of the training split (ids 601 to 974). Raises `DataMissing` or `SamplesError`."""
+    return _of_split("mbpp-train", "train")
+
+
+def _of_split(name: str, split: str) -> Benchmark:
     file = data.find("mbpp")
     records = tuple(data.records_of(file))
     shots = _shots(records)
     tasks = (task_from(record, "text", shots) for record in records)
-    return _benchmark("mbpp", tuple(task for task in tasks if task.split == "test"), file)
+    return _benchmark(name, tuple(task for task in tasks if task.split == split), file)
 
 
 def load_sanitized() -> Benchmark:
@@ -73,9 +82,12 @@ def _shots(records: tuple[data.JsonRecord, ...]) -> tuple[Shot, ...]:
     if not set(SHOTS) <= by_id.keys():
         return ()
     chosen = [by_id[number] for number in SHOTS]
-    return tuple(
-        Shot(description=one.text("text"), tests=_texts(one, "test_list"), code=one.text("code")) for one in chosen
-    )
+    return tuple(shot_of(one) for one in chosen)
+
+
+def shot_of(record: data.JsonRecord) -> Shot:
+    """Return a solved task, byte for byte. Raises `SamplesError` when a key is missing or ill-typed."""
+    return Shot(description=record.text("text"), tests=_texts(record, "test_list"), code=record.text("code"))
 
 
 def split_of(number: int) -> str:

@@ -24,6 +24,7 @@ from harness.protocols import (
 )
 from harness.protocols.families import family_of
 from harness.protocols.rules import Rules as Rules
+from harness.records import Benchmark
 
 PROTOCOLS: dict[str, dict[str, Rules]] = {
     one.NAME: one.RULES
@@ -46,15 +47,16 @@ PROTOCOLS: dict[str, dict[str, Rules]] = {
 _UNFIT = {one.NAME: one.UNFIT for one in (bigcode, lm_eval, austin_3shot)}
 
 
-def rules_for(name: str, benchmark_name: str) -> Rules:
-    """Return the rules of the protocol of that name for a benchmark.
+def rules_for(name: str, benchmark: Benchmark | str) -> Rules:
+    """Return the rules of the protocol of that name for a benchmark, or for the published one of that name.
 
     TinyPy's tasks have a protocol of their own, which `default` stands for. Raises `UsageError` for a name that there
     is not, and for a protocol that says nothing about such tasks, or does not fit them.
     """
     if name not in PROTOCOLS:
         raise UsageError(f"no protocol {name!r}: use one of {', '.join(PROTOCOLS)}")
-    family = family_of(benchmark_name)
+    family = family_of(benchmark)
+    benchmark_name = benchmark if isinstance(benchmark, str) else benchmark.name
     if name == default.NAME and family in tinypy.RULES:
         return tinypy.RULES[family]
     if family not in PROTOCOLS[name]:

@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from harness.benchmarks import load_benchmark, mbpp, names
 from harness.benchmarks.data import JsonRecord
 from harness.benchmarks.evalplus import RESTORE, restored
 from harness.errors import DataMissing, SamplesError, UsageError
+from harness.protocols import rules_for
 from harness.records import Benchmark, CallTests, CheckTests, NumberTests, Task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -450,6 +452,53 @@ def test_a_line_that_does_not_fit_is_named(
     assert f"{path}, line 2: " in str(caught.value)
 
 
+QUESTION = {"task_id": "Sum/0", "question": "Two and two?", "answer": "4", "canonical_solution": "answer = 2 + 2\n"}
+
+
+def test_a_file_of_questions_asks_for_numbers(write: Write) -> None:
+    shots = [{"question": "One and one?", "program": "answer = 1 + 1"}]
+    other = {"task_id": "Sum/1", "question": "A third?", "answer": "1/3", "split": "train", "shots": shots}
+    first, second = load_benchmark(write(QUESTION, other)).tasks
+    assert first.prompt == "# Two and two?\n"
+    assert first.reference == "# Two and two?\nanswer = 2 + 2\n"
+    assert (first.split, second.split) == ("test", "train")
+    assert first.tests == NumberTests(expected=Fraction(4))
+    assert second.tests == NumberTests(expected=Fraction(1, 3))
+    asked = rules_for("ekt-3shot", load_benchmark(write(other))).prompt(second)
+    assert asked == "# One and one?\nanswer = 1 + 1\n\n# A third?\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"answer": "four"}, "'answer' must be a whole number, or a text like"),
+        ({"answer": 0.1}, "'answer' must be a whole number"),
+        ({"answer": True}, "'answer' must be a whole number"),
+        ({"answer": "1/0"}, "'answer' must be a whole number"),
+        ({"question": " "}, "'question' is blank"),
+        ({"canonical_solution": "x = 4\n"}, "leaves nothing in 'answer'"),
+        ({"canonical_solution": "answer = (\n"}, "does not compile"),
+        ({"shots": ["x"]}, "'shots' must be a list"),
+        ({"shots": [{"question": "Q?", "program": "x = 1"}]}, "shots: 'program' must have a line"),
+        ({"task_id": "a/../b"}, "looks like a path"),
+    ],
+)
+def test_a_question_that_does_not_fit_is_named(write: Write, change: dict[str, object], match: str) -> None:
+    with pytest.raises(SamplesError, match=f"line 1.*{match}"):
+        load_benchmark(write(QUESTION | change))
+
+
+@pytest.mark.data
+def test_mbpps_training_tasks_are_none_of_its_tests(load: Callable[[str], Benchmark]) -> None:
+    tests = load("mbpp").tasks
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_DATA", str(Path(load("mbpp").source).parent))
+        train = mbpp.load_train().tasks
+    assert [task.task_id for task in train] == [f"Mbpp/{number}" for number in range(601, 975)]
+    assert {task.split for task in train} == {"train"}
+    assert not {task.task_id for task in train} & {task.task_id for task in tests}
+
+
 @pytest.mark.parametrize("key", ["task_id", "prompt", "entry_point", "test"])
 def test_a_missing_key_is_named(write: Write, key: str) -> None:
     with pytest.raises(SamplesError, match=key):
@@ -459,7 +508,7 @@ def test_a_missing_key_is_named(write: Write, key: str) -> None:
 def test_what_lines_must_have_in_common(write: Write) -> None:
     with pytest.raises(SamplesError, match="line 2: the task_id 'Text/0' stands on an earlier line"):
         load_benchmark(write(HUMANEVAL_LINE, HUMANEVAL_LINE))
-    with pytest.raises(SamplesError, match="line 2: the lines before are in the other format"):
+    with pytest.raises(SamplesError, match="line 2: the lines before are in another format"):
         load_benchmark(write(HUMANEVAL_LINE, EVALPLUS_LINE))
     with pytest.raises(SamplesError, match="holds no tasks"):
         load_benchmark(write())

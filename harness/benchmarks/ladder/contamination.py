@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from harness.benchmarks.ladder.programs import function_of, normal_form, own_names, passes
-from harness.records import CheckTests, Task
+from harness.records import CheckTests, NumberTests, Task
 
 NGRAM = 5
 SHARE = 0.8
@@ -56,7 +56,14 @@ class Traits:
 
 
 def traits_of(task: Task) -> Traits:
-    """Return the traits of a task in HumanEval's format."""
+    """Return the traits of a task in HumanEval's format, or of a question in words.
+
+    A question is compared by its own words and numbers, for with other numbers it is another question; its program is a
+    few lines of arithmetic, which are nobody's own.
+    """
+    if isinstance(task.tests, NumberTests):
+        words = [token.lower() for token in _TOKEN.findall(task.prompt)]
+        return Traits(" ".join(words), _ngrams(words), "")
     docstring = _DOCSTRING.search(task.prompt)
     sentence = docstring[2].partition(">>>")[0] if docstring else ""
     try:
@@ -67,8 +74,11 @@ def traits_of(task: Task) -> Traits:
         names, program = {task.entry_point}, ""
     words = _masked(sentence, names)
     tokens = [*words, *_masked(task.reference.removeprefix(task.prompt), names)]
-    ngrams = frozenset(tuple(tokens[at : at + NGRAM]) for at in range(max(1, len(tokens) - NGRAM + 1)))
-    return Traits(" ".join(words), ngrams, program)
+    return Traits(" ".join(words), _ngrams(tokens), program)
+
+
+def _ngrams(tokens: list[str]) -> frozenset[tuple[str, ...]]:
+    return frozenset(tuple(tokens[at : at + NGRAM]) for at in range(max(1, len(tokens) - NGRAM + 1)))
 
 
 def _masked(text: str, names: set[str]) -> list[str]:
