@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from harness.answers import answer
 from harness.extraction import RULES
-from harness.records import ExtractionLoss, Outcome, Sample, Task, TextTests, Verdict
+from harness.records import COMPARED, ExtractionLoss, Outcome, Sample, Task, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ def others(task: Task, sample: Sample) -> dict[str, tuple[str, ...]]:
 
     Blanks at the end make no other program. Nothing for a task whose answer is text.
     """
-    if isinstance(task.tests, TextTests):
+    if isinstance(task.tests, COMPARED):
         return {}
     found: dict[str, tuple[str, ...]] = {}
     for name, rule in RULES.items():

@@ -34,6 +34,7 @@ class Finding:
     wall_cut: bool = False  # the outcome is what the clock on the wall made of it
     again: bool = False  # everything held, but for the first call when it was made again
     exact_passed: bool | None = None  # see Verdict
+    exits: dict[str, dict[str, float]] | None = None  # see Verdict
 
 
 def run_suite(suite: Suite, conversation: Conversation, scores: Scores) -> tuple[Outcome | None, Evidence]:

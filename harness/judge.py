@@ -28,6 +28,8 @@ from harness.findings import Finding, ValueNeeded, compare_all, run_again, run_s
 from harness.hardcoded import Hardcoded
 from harness.records import CallTests, CheckTests, Evidence, NumberTests, Outcome, Sample, Task, TextTests, Verdict
 from harness.remote import Conversation, Diverged
+from harness.retrieval.answers import examine_ranking
+from harness.retrieval.records import PairTests, RankTests
 from harness.suite import Scores, Suite
 from harness.texts import compare_text
 from harness.watchdog import TestsTooSlow, Watchdog
@@ -133,6 +135,8 @@ class Judge:
     def _examine(self, task: Task, sample: Sample) -> tuple[Finding, Execution]:
         if isinstance(task.tests, TextTests):
             return compare_text(task, task.tests, sample), _NOTHING
+        if isinstance(task.tests, (RankTests, PairTests)):
+            return examine_ranking(task.tests, sample), _NOTHING
         if isinstance(task.tests, CallTests):
             return self._examine_calls(task, task.tests, sample)
         if isinstance(task.tests, NumberTests):
@@ -292,3 +296,4 @@ def _verdict(sample: Sample, finding: Finding, execution: Execution) -> Verdict:
         wall_cut=finding.wall_cut,
         exact_passed=finding.exact_passed and outcome is Outcome.PASSED,
     )
+        exits=finding.exits,

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from harness.answers import shortcoming
 from harness.errors import MeasurementInvalid, UsageError
-from harness.records import Outcome, Sample, Task, TextTests, Verdict, from_json, to_json
+from harness.records import COMPARED, Outcome, Sample, Task, Verdict, from_json, to_json
 from sandbox import open_sandbox
 
 FILE_NAME = "verdicts.sqlite3"
@@ -56,7 +56,7 @@ class KnownVerdicts:
 
     def key(self, sample: Sample) -> bytes | None:
         """Return what samples with the same verdict share; None where looking costs as much as judging."""
-        if isinstance(self._tasks[sample.task_id].tests, TextTests):
+        if isinstance(self._tasks[sample.task_id].tests, COMPARED):
             return None
         rest = shortcoming(sample)  # what the judge reads of a sample beside its program
         # Blanks at its end, in which completions differ most, are nothing to Python.

@@ -20,7 +20,7 @@ _BACKENDS_OF = {
     **dict.fromkeys(("base_url", "request_seconds", "tokenizer"), (OPENAI,)),
     **dict.fromkeys(("dtype", "revision"), (HF, VLLM)),
     "quantization": (HF, VLLM),
-    **dict.fromkeys(("device", "peft_model"), (HF,)),
+    **dict.fromkeys(("device", "peft_model", "exit", "pooling"), (HF,)),
     **dict.fromkeys(("tensor_parallel_size", "gpu_memory_utilization", "max_model_len"), (VLLM,)),
     **dict.fromkeys(("enable_prefix_caching", "enforce_eager"), (VLLM,)),
 }
@@ -36,7 +36,9 @@ class ModelOptions:
     vLLM takes by itself.
     `base_url` is like http://localhost:8000/v1 (None: what `OPENAI_BASE_URL` says); `request_seconds` is how long one
     answer may take before it is asked for again; `tokenizer` is a folder or an id (org/name or org/name@revision), by
-    which prompts are read here and sent as tokens. Raises UsageError for a value that means nothing to the backend.
+    which prompts are read here and sent as tokens. `exit` and `pooling` are of encoders, for retrieval: the layer whose
+    ranking decides (None: the last), and how states become a vector (auto: as the checkpoint says). Raises UsageError
+    for a value that means nothing to the backend.
     """
 
     backend: str = HF
@@ -55,6 +57,8 @@ class ModelOptions:
     request_seconds: float = 600.0
     tokenizer: str | None = None
 
+    exit: int | None = None
+    pooling: str = "auto"
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise UsageError(f"no backend {self.backend!r}: use one of {', '.join(BACKENDS)}")

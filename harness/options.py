@@ -100,5 +100,5 @@ def backend_options(command: Command) -> Command:
 
 def chosen_backend(options: Mapping[str, Any]) -> ModelOptions:
     """Return what the options of `backend_options` say. Raises UsageError for one that the backend does not have."""
-    own = (field.name for field in fields(ModelOptions) if field.name != "request_seconds")
+    own = (field.name for field in fields(ModelOptions) if field.name in options)  # not all commands run encoders
     return ModelOptions(request_seconds=options["request_timeout"], **{name: options[name] for name in own})

@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.evidence import clean
 from harness.records import Estimate, ExtractionLoss, Outcome, Report, Sample, Tokens, Verdict
 from harness.store import SAMPLES, VERDICTS, read_lines, read_report
-from harness.tiers import source_text
+from harness.tiers import NAMES, source_text
 from harness.weak import weak_text
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _print_report(report: Report) -> None:
     for line in _tier_lines(report):
         say(f"  {line}")
     rates = [tier.pass_at_1.value for tier in report.tiers]
-    if rates != sorted(rates, reverse=True):
+    if rates != sorted(rates, reverse=True) and all(tier.tier in NAMES for tier in report.tiers):
         out.print("  pass@1 does not fall from tier to tier: the tiers do not rank these tasks for this model")
     for name, estimate in report.metrics.items():
         of_tokens = _token_note(report.tokens) if name == "token_accuracy" else ""

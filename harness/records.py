@@ -15,8 +15,12 @@ from harness.lines import Record as Record
 from harness.lines import from_json as from_json
 from harness.lines import to_json as to_json
 from harness.reasoning import ReasoningRule
+from harness.retrieval.records import Document as Document
+from harness.retrieval.records import PairTests as PairTests
+from harness.retrieval.records import RankTests as RankTests
 from harness.run_config import RunConfig as RunConfig
 from harness.scores import Estimate as Estimate
+from harness.scores import ExitScore as ExitScore
 from harness.scores import ExtractionLoss as ExtractionLoss
 from harness.scores import HalfScore, TierSource, WeakRule
 from harness.scores import TierScore as TierScore
@@ -110,6 +114,9 @@ class NumberTests:
     expected: Fraction
 
 
+COMPARED = (TextTests, RankTests, PairTests)  # answers that are compared with what is right: nothing runs
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One problem of a benchmark.
@@ -123,7 +130,7 @@ class Task:
     prompt: str
     entry_point: str
     reference: str
-    tests: CheckTests | CallTests | TextTests | NumberTests
+    tests: CheckTests | CallTests | TextTests | NumberTests | RankTests | PairTests
     split: str = "test"
     tier: str | None = None
     statement: Statement | None = None
@@ -136,7 +143,8 @@ class Benchmark:
 
     `tier_thresholds` are the difficulties at which its medium and hard tasks begin (None: at its tertiles).
     `scores_tokens` asks for the token accuracy on the references, of models that can tell it. `shots_digest` is the
-    SHA-256 of the file of one's own whose solved examples prompts show; empty without one.
+    SHA-256 of the file of one's own whose solved examples prompts show; empty without one. `corpora` are what queries
+    are answered from, by name; `dev` are pairs that a threshold for clones is chosen on, never tasks.
     """
 
     name: str
@@ -146,6 +154,8 @@ class Benchmark:
     tier_thresholds: tuple[float, float] | None = None
     scores_tokens: bool = False
     shots_digest: str = ""
+    corpora: dict[str, tuple[Document, ...]] = field(default_factory=dict)
+    dev: tuple[Task, ...] = ()
 
     @property
     def is_plus(self) -> bool:
@@ -155,7 +165,7 @@ class Benchmark:
     @property
     def runs_programs(self) -> bool:
         """Whether judging needs a sandbox."""
-        return any(not isinstance(task.tests, TextTests) for task in self.tasks)
+        return any(not isinstance(task.tests, COMPARED) for task in self.tasks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +225,7 @@ class Verdict:
     wall_cut: bool = False  # the clock on the wall ended it; in a run's verdicts: with nothing else of ours running
     flaky: bool = False  # that clock had ended it among others, and alone it came out differently
     reused: bool = False  # found for an identical program, for the same task
+    exits: dict[str, dict[str, float]] | None = None  # retrieval only: the measures of each exit of the model
     hardcoded: bool = False  # it passed, and its source holds the answers to the tests (harness.hardcoded)
 
     def __post_init__(self) -> None:
@@ -258,6 +269,7 @@ class Report:
     caveats: tuple[str, ...] = ()  # see RunConfig
     metrics: dict[str, Estimate] = field(default_factory=dict)
     tune: HalfScore | None = None
+    exits: tuple[ExitScore, ...] = ()  # retrieval only
     held_back: HalfScore | None = None
     tier_source: TierSource = field(default_factory=TierSource)
     weak_rule: WeakRule = field(default_factory=WeakRule)

@@ -19,6 +19,8 @@ from harness.records import (
     Tokens,
     Verdict,
 )
+from harness.retrieval.tally import corpora_of, exit_scores, run_metrics
+from harness.scores import Latency
 from harness.tokens import TokenScore, accuracy
 from harness.weak import score_tiers
 
@@ -40,6 +42,8 @@ class Tally:
     exact_passed: dict[str, int] = field(default_factory=dict)
     similarities: dict[str, float] = field(default_factory=dict)  # edit similarity, added up per task
     token_scores: list[TokenScore] = field(default_factory=list)
+    exits: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # measures of tasks and exits
+    latencies: list[Latency] = field(default_factory=list)
     seconds: float = 0.0
     flaky: int = 0
     reused: int = 0
@@ -87,6 +91,8 @@ class Tally:
             self.exact_passed[task] = self.exact_passed.get(task, 0) + verdict.exact_passed
         if verdict.evidence.edit_similarity is not None:
             self.similarities[task] = self.similarities.get(task, 0.0) + verdict.evidence.edit_similarity
+        if verdict.exits is not None:
+            self.exits[task] = verdict.exits
 
     def add_token_score(self, score: TokenScore) -> None:
         """Count how well the model predicts the text of one task."""
@@ -157,7 +163,8 @@ def build_report(
         no_code=tally.no_code,
         extraction_loss=tally.extraction_loss,
         caveats=config.caveats,
-        metrics=tally.metrics(),
+        metrics=tally.metrics() | run_metrics(tally.exits, config.runtime.get("exit")),
+        exits=exit_scores(tally.exits, corpora_of(benchmark), tally.latencies),
         tune=scores.tune,
         held_back=scores.held_back,
         tier_source=config.tier_source,

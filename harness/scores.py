@@ -83,6 +83,46 @@ class TierScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """How long one exit of a model takes, in seconds of the clock on the wall: medians over so many timed passes.
+
+    A query is read and held against so many `documents`, and a document is made ready to be found, in batches of
+    `batch_size`; `queries` and `documents` are how many were timed in a pass.
+    """
+
+    exit: int
+    seconds_per_query: float
+    seconds_per_document: float
+    queries: int
+    documents: int
+    passes: int
+    batch_size: int
+    threads: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetScore:
+    """How a model fared on one set of queries or pairs, by the name of each measure."""
+
+    name: str
+    queries: int
+    metrics: dict[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitScore:
+    """How one exit of an encoder fared on each set, and how long it takes (None: not measured).
+
+    An exit is the number of layers that are computed; 0 is a ranking without layers.
+    """
+
+    exit: int
+    sets: tuple[SetScore, ...]
+    latency: Latency | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
     """Token counts of a run; zero where the samples came from a file. Of `completion`, `reasoning` are thinking.
 

@@ -29,9 +29,11 @@ from harness.tokens import TokenScore, scores_by
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """A stream of samples. `samples(stored)` yields those whose (task_id, sample_index) is not in `stored`.
+from harness.retrieval.source import PROTOCOL, Answers, open_answers, see_that_nothing_ranks
 
     `token_scores(stored)` yields the scores of the tasks that are not in `stored`; None where there are none to be had.
     """
+from harness.scores import Latency
 
     name: str
     digest: str
@@ -59,6 +61,8 @@ def open_source(
     benchmark: Benchmark,
     tasks: tuple[Task, ...],
     decoding: Decoding,
+    exits: int = 0  # of an encoder, how many are timed
+    latencies: Callable[[Container[int]], Iterator[Latency]] | None = None  # but for exits that are given
     models: OpenModels,
     partial: bool,
 ) -> Source:
@@ -74,6 +78,9 @@ def open_source(
 
 def _from_file(path: Path, benchmark: Benchmark, tasks: tuple[Task, ...], partial: bool) -> Source:
     task_ids = [task.task_id for task in tasks]
+    if benchmark.corpora:
+        return _from_answers(open_answers(str(model), benchmark, tasks, decoding, models.options), len(tasks))
+    see_that_nothing_ranks(models.options)
     file = read_samples(path, benchmark, partial, frozenset(task_ids))
 
     def pending(stored: Container[tuple[str, int]]) -> Iterator[Sample]:
@@ -103,6 +110,25 @@ def _one_each(decoding: Decoding) -> Decoding:
 def _from_opened(
     name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, models: OpenModels
 ) -> Source:
+def _from_answers(answers: Answers, total: int) -> Source:
+    """Return rankings as samples."""
+    return Source(
+        name=answers.name,
+        digest=answers.digest,
+        backend=answers.backend,
+        protocol=PROTOCOL,
+        decoding=answers.decoding,
+        total=total,
+        samples=answers.samples,
+        exits=answers.exits,
+        latencies=answers.latencies,
+        versions=answers.versions,
+        runtime=answers.runtime,
+        tokenizer_digest=answers.tokenizer_digest,
+        is_at_hand=answers.backend == "reference",
+    )
+
+
     rules = rules_for(decoding.protocol, benchmark)  # known before a model is opened
     if any(isinstance(rules.prompt(task), Chat) for task in tasks[:1]):
         models.see_that_it_chats(name)

@@ -51,6 +51,21 @@ def score_tokens(store: RunFolder, source: Source, tally: Tally, progress: Progr
         progress.step(None, 0)
 
 
+def time_exits(store: RunFolder, source: Source, tally: Tally, progress: Progress) -> None:
+    """Have the exits of an encoder timed that are not yet, storing each as it comes, where the source has any."""
+    if source.latencies is None:
+        return
+    stored = set()
+    for latency in store.latencies():
+        stored.add(latency.exit)
+        tally.latencies.append(latency)
+    progress.start(f"{store.config.benchmark}, exits timed", source.exits, len(stored))
+    for latency in source.latencies(stored):
+        store.add_latency(latency)
+        tally.latencies.append(latency)
+        progress.step(None, 0)
+
+
 class JudgedRun:
     """One benchmark's run: judge what is not judged yet, until a watch has decided, and write the report."""
 
@@ -90,6 +105,7 @@ class JudgedRun:
                 self._judge_beside(work, sandbox)
             if self._watch is None:  # which asks about passing alone
                 score_tokens(store, source, tally, progress)
+                time_exits(store, source, tally, progress)
             if self._audit:
                 self._audit_the_rest(self._audit, work, progress)
         return self._finish()

@@ -1,7 +1,8 @@
 """The run folder: run.json, samples.jsonl, verdicts.jsonl, report.json; what makes a killed run go on.
 
 prompts.jsonl has what a model was asked, a line per task. Where its predictions are scored as well, token_scores.jsonl
-has a line per task; audit.jsonl has what programs that other rules extract were judged to be.
+has a line per task; audit.jsonl has what programs that other rules extract were judged to be. latencies.jsonl has how
+long each exit of an encoder takes, and curve.svg is the picture of that.
 
 Records are appended in the order of the samples and flushed one by one, so whatever the moment of a kill, the files
 hold whole records but for a torn last line, which is dropped. A disk that is full ends the run as the machine's
@@ -28,13 +29,15 @@ from harness.fingerprint import differences
 from harness.fingerprint import fingerprint as fingerprint
 from harness.prompts import AskedPrompt, lines_of
 from harness.records import Outcome, Report, RunConfig, Sample, Verdict, from_json, to_json
+from harness.scores import Latency
 from harness.spool import SortedLines
 from harness.tokens import TokenScore
 
 RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.jsonl", "verdicts.jsonl", "report.json"
 TOKEN_SCORES = "token_scores.jsonl"  # noqa: S105  (a file, no secret)
-AUDIT, PROMPTS = "audit.jsonl", "prompts.jsonl"
-_MADE_BY_A_RUN = (PROMPTS, SAMPLES, VERDICTS, TOKEN_SCORES, AUDIT, REPORT)
+AUDIT, PROMPTS, LATENCIES = "audit.jsonl", "prompts.jsonl", "latencies.jsonl"
+CURVE = "curve.svg"
+_MADE_BY_A_RUN = (PROMPTS, SAMPLES, VERDICTS, TOKEN_SCORES, AUDIT, LATENCIES, CURVE, REPORT)
 Line = TypeVar("Line")
 Whole = TypeVar("Whole", RunConfig, Report)
 
@@ -189,6 +192,13 @@ class RunFolder:
 
     def add_token_score(self, score: TokenScore) -> None:
         self._add_more(TOKEN_SCORES, score)
+
+    def latencies(self) -> Iterator[Latency]:
+        """Yield the latencies that are already there."""
+        return self._read_more(LATENCIES, Latency)
+
+    def add_latency(self, latency: Latency) -> None:
+        self._add_more(LATENCIES, latency)
 
     def audited(self) -> Iterator[AuditVerdict]:
         """Yield what is already there of programs that other rules extract."""

@@ -12,9 +12,10 @@ from harness.evidence import clean, shown
 from harness.prompts import AskedPrompt
 from harness.records import Benchmark, RunConfig, Sample, Task, from_json
 from harness.sampling import Resolved
+from harness.scores import Latency
 from harness.sources import Source
 from harness.spool import SortedLines
-from harness.store import PROMPTS, RUN, SAMPLES, TOKEN_SCORES, read_lines
+from harness.store import LATENCIES, PROMPTS, RUN, SAMPLES, TOKEN_SCORES, read_lines
 from harness.tokens import TokenScore
 
 Again = Callable[[Task, Sample], Sample]
@@ -64,6 +65,9 @@ def stored_source(
             if score.task_id in by_id and score.task_id not in stored:
                 yield score
 
+    def times(stored: Container[int]) -> Iterator[Latency]:
+        return (one for one in read_lines(folder / LATENCIES, Latency) if one.exit not in stored)
+
     return Source(
         name=run.model,
         digest=run.model_digest,
@@ -73,6 +77,8 @@ def stored_source(
         total=total,
         samples=pending,
         token_scores=scores if (folder / TOKEN_SCORES).exists() else None,
+        exits=sum(1 for _ in times(())) if (folder / LATENCIES).exists() else 0,
+        latencies=times if (folder / LATENCIES).exists() else None,
         stop=run.stop,
         missing_tasks=missing,
         is_at_hand=True,

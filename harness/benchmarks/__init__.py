@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness.benchmarks import custom, data, evalplus, gsm8k, humaneval, ladder, mbpp, tinypy
+from harness.benchmarks import custom, data, evalplus, gsm8k, humaneval, ladder, mbpp, retrieval, tinypy, words
 from harness.errors import UsageError
 from harness.records import Benchmark
 
@@ -24,6 +24,7 @@ LOADERS: Mapping[str, Callable[[], Benchmark]] = {
     "gsm8k": gsm8k.load,
     "gsm8k-dev": gsm8k.load_dev,
     "ladder": ladder.load,
+    "retrieval": retrieval.load,
     "tinypy-completion": tinypy.load_completion,
     "tinypy-execution": tinypy.load_execution,
 }

@@ -105,6 +105,30 @@ def load_weights(
     return Loaded(model=model.eval(), tokenizer=tokenizer, device=", ".join(places))
 
 
+def load_encoder(folder: str, name: str, *, dtype: str, device: str, trust: bool) -> Loaded:
+    """Load the part of a checkpoint that makes states of tokens, onto one device; its heads are left out.
+
+    A pooler that the weights lack is nobody's loss. Raises as `load_weights` does.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    place = _torch_device(device)
+    with _failures_said(name), _quiet_transformers():
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
+        model, notes = AutoModel.from_pretrained(
+            folder, dtype=_torch_dtype(dtype, place), trust_remote_code=trust, output_loading_info=True
+        )
+        model.to(place)
+    missing = sorted(key for key in notes["missing_keys"] if not key.startswith("pooler."))
+    if missing:  # transformers fills them with random numbers and goes on
+        raise ModelUnavailable(
+            f"{name} is not whole: {len(missing)} of the tensors that its config.json asks for are missing from its "
+            f"weights, {missing[0]} among them"
+        )
+    return Loaded(model=model.eval(), tokenizer=tokenizer, device=str(place))
+
+
 def _quantized(quantization: str, place: Any, dtype: Any) -> Any:
     """Return how bitsandbytes shortens the weights while they are loaded."""
     import torch
