@@ -295,5 +295,5 @@ def _verdict(sample: Sample, finding: Finding, execution: Execution) -> Verdict:
         base_passed=finding.base_passed,
         wall_cut=finding.wall_cut,
         exact_passed=finding.exact_passed and outcome is Outcome.PASSED,
-    )
         exits=finding.exits,
+    )

@@ -56,9 +56,9 @@ class ModelOptions:
     base_url: str | None = None
     request_seconds: float = 600.0
     tokenizer: str | None = None
-
     exit: int | None = None
     pooling: str = "auto"
+
     def __post_init__(self) -> None:
         if self.backend not in BACKENDS:
             raise UsageError(f"no backend {self.backend!r}: use one of {', '.join(BACKENDS)}")

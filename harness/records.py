@@ -268,8 +268,8 @@ class Report:
     extraction_loss: ExtractionLoss | None = None  # None where it was not looked for
     caveats: tuple[str, ...] = ()  # see RunConfig
     metrics: dict[str, Estimate] = field(default_factory=dict)
-    tune: HalfScore | None = None
     exits: tuple[ExitScore, ...] = ()  # retrieval only
+    tune: HalfScore | None = None
     held_back: HalfScore | None = None
     tier_source: TierSource = field(default_factory=TierSource)
     weak_rule: WeakRule = field(default_factory=WeakRule)

@@ -89,10 +89,10 @@ class Tally:
         self.base_passed[task] = self.base_passed.get(task, 0) + bool(verdict.base_passed)
         if verdict.exact_passed is not None:
             self.exact_passed[task] = self.exact_passed.get(task, 0) + verdict.exact_passed
-        if verdict.evidence.edit_similarity is not None:
-            self.similarities[task] = self.similarities.get(task, 0.0) + verdict.evidence.edit_similarity
         if verdict.exits is not None:
             self.exits[task] = verdict.exits
+        if verdict.evidence.edit_similarity is not None:
+            self.similarities[task] = self.similarities.get(task, 0.0) + verdict.evidence.edit_similarity
 
     def add_token_score(self, score: TokenScore) -> None:
         """Count how well the model predicts the text of one task."""

@@ -20,20 +20,20 @@ from harness.prompts import AskedPrompt, asked_prompts, chat_protocol, whole_gro
 from harness.protocols import Rules, default, rules_for
 from harness.reasoning import ReasoningRule, answer_of
 from harness.records import Benchmark, RunConfig, Sample, StopReason, Task
+from harness.retrieval.source import PROTOCOL, Answers, open_answers, see_that_nothing_ranks
 from harness.samples import read_samples
 from harness.sampling import Decoding as Decoding
 from harness.sampling import Resolved, resolved_by
+from harness.scores import Latency
 from harness.tokens import TokenScore, scores_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """A stream of samples. `samples(stored)` yields those whose (task_id, sample_index) is not in `stored`.
-from harness.retrieval.source import PROTOCOL, Answers, open_answers, see_that_nothing_ranks
 
     `token_scores(stored)` yields the scores of the tasks that are not in `stored`; None where there are none to be had.
     """
-from harness.scores import Latency
 
     name: str
     digest: str
@@ -52,6 +52,8 @@ from harness.scores import Latency
     tokenizer_digest: str = ""
     template_digest: str = ""
     prompts: tuple[AskedPrompt, ...] = ()  # one per task, where a model says what it is asked
+    exits: int = 0  # of an encoder, how many are timed
+    latencies: Callable[[Container[int]], Iterator[Latency]] | None = None  # but for exits that are given
     run: RunConfig | None = None  # the run that the samples were written in, where they are another run's
 
 
@@ -61,14 +63,15 @@ def open_source(
     benchmark: Benchmark,
     tasks: tuple[Task, ...],
     decoding: Decoding,
-    exits: int = 0  # of an encoder, how many are timed
-    latencies: Callable[[Container[int]], Iterator[Latency]] | None = None  # but for exits that are given
     models: OpenModels,
     partial: bool,
 ) -> Source:
     """Return the source for a request; reads the file or opens the model. Raises UsageError or ModelUnavailable."""
     if samples is not None:
         return _from_file(samples, benchmark, tasks, partial)
+    if benchmark.corpora:
+        return _from_answers(open_answers(str(model), benchmark, tasks, decoding, models.options), len(tasks))
+    see_that_nothing_ranks(models.options)
     if model == "canonical" and models.options.backend != OPENAI:  # where it is a name like others
         if models.options.backend != HF:
             raise UsageError("canonical are a benchmark's own solutions, and no backend writes them: leave it out")
@@ -78,9 +81,6 @@ def open_source(
 
 def _from_file(path: Path, benchmark: Benchmark, tasks: tuple[Task, ...], partial: bool) -> Source:
     task_ids = [task.task_id for task in tasks]
-    if benchmark.corpora:
-        return _from_answers(open_answers(str(model), benchmark, tasks, decoding, models.options), len(tasks))
-    see_that_nothing_ranks(models.options)
     file = read_samples(path, benchmark, partial, frozenset(task_ids))
 
     def pending(stored: Container[tuple[str, int]]) -> Iterator[Sample]:
@@ -101,15 +101,6 @@ def _from_file(path: Path, benchmark: Benchmark, tasks: tuple[Task, ...], partia
     )
 
 
-def _one_each(decoding: Decoding) -> Decoding:
-    if decoding.n_samples not in (None, 1):
-        raise UsageError("the canonical solutions are one per task: leave --n-samples out")
-    return replace(decoding, n_samples=1, temperature=0.0)
-
-
-def _from_opened(
-    name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, models: OpenModels
-) -> Source:
 def _from_answers(answers: Answers, total: int) -> Source:
     """Return rankings as samples."""
     return Source(
@@ -129,6 +120,15 @@ def _from_answers(answers: Answers, total: int) -> Source:
     )
 
 
+def _one_each(decoding: Decoding) -> Decoding:
+    if decoding.n_samples not in (None, 1):
+        raise UsageError("the canonical solutions are one per task: leave --n-samples out")
+    return replace(decoding, n_samples=1, temperature=0.0)
+
+
+def _from_opened(
+    name: str, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, models: OpenModels
+) -> Source:
     rules = rules_for(decoding.protocol, benchmark)  # known before a model is opened
     if any(isinstance(rules.prompt(task), Chat) for task in tasks[:1]):
         models.see_that_it_chats(name)

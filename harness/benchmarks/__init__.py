@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness.benchmarks import custom, data, evalplus, gsm8k, humaneval, ladder, mbpp, retrieval, tinypy, words
+from harness.benchmarks import custom, data, evalplus, gsm8k, humaneval, ladder, mbpp, retrieval, tinypy
 from harness.errors import UsageError
 from harness.records import Benchmark
 
