@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from harness.benchmarks.ladder.mutants import Mutant, mutants
     from harness.benchmarks.ladder.rungs import Rung
     from harness.benchmarks.mbpp import load_train as mbpp_train
+    from harness.benchmarks.words.generator import words_train
     from harness.calling import FunctionCalls, Returned, call_functions
     from harness.compare import Comparison, TierComparison, compare_runs
     from harness.compare import compare as compare_baselines
@@ -160,6 +161,7 @@ __all__ = [
     "tiers_from_ratings",
     "tiers_from_runs",
     "tinypy_examples",
+    "words_train",
     "workers_option",
     "write_leaderboard",
     "write_tiers",
@@ -245,6 +247,7 @@ _LATER = {
     "tiers_from_ratings": "harness.measured_tiers",
     "tiers_from_runs": "harness.measured_tiers",
     "tinypy_examples": "harness.tinypy:training_examples",
+    "words_train": "harness.benchmarks.words.generator",
     "workers_option": "harness.options",
     "write_leaderboard": "harness.pages",
     "write_tiers": "harness.tier_files",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness.benchmarks import custom, data, evalplus, gsm8k, humaneval, ladder, mbpp, retrieval, tinypy
+from harness.benchmarks import custom, data, evalplus, gsm8k, humaneval, ladder, mbpp, retrieval, tinypy, words
 from harness.errors import UsageError
 from harness.records import Benchmark
 
@@ -27,6 +27,8 @@ LOADERS: Mapping[str, Callable[[], Benchmark]] = {
     "retrieval": retrieval.load,
     "tinypy-completion": tinypy.load_completion,
     "tinypy-execution": tinypy.load_execution,
+    "words": words.load,
+    "words-dev": words.load_dev,
 }
 
 

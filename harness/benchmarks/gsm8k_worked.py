@@ -25,12 +25,20 @@ def worked_program(solution: str, label: Fraction) -> str:
     steps = [(_plain(step), result) for step, result in _STEP.findall(solution)]
     if not steps or any(len(step) > _LONGEST_STEP or not _ARITHMETIC.fullmatch(step) for step, _ in steps):
         return ""
+    program = _program(steps)
+    value = arithmetic_value(program)
+    return f"{ast.unparse(ast.parse(program))}\n" if value is not None and is_exact(value, label) else ""
+
+
+def arithmetic_value(program: str) -> Fraction | None:
+    """Return what a program of assignments leaves in its last name, found without running it.
+
+    None for a program that does not parse, divides by zero, or is anything but the four operations on numbers.
+    """
     try:
-        program = ast.parse(_program(steps))
-        computed = _computed(program)
-    except (SyntaxError, ValueError, ArithmeticError, RecursionError):
-        return ""
-    return f"{ast.unparse(program)}\n" if is_exact(computed, label) else ""
+        return _computed(ast.parse(program))
+    except (SyntaxError, ValueError, ArithmeticError, LookupError, RecursionError):
+        return None
 
 
 def _plain(text: str) -> str:

@@ -24,7 +24,7 @@ def family_of(benchmark: Benchmark | str) -> str:
         return name
     task = None if isinstance(benchmark, str) else next(iter(benchmark.tasks), None)
     if task is None:
-        return GSM8K if name in ("gsm8k", "gsm8k-dev", "gsm8k-train") else HUMANEVAL
+        return GSM8K if name in ("gsm8k", "gsm8k-dev", "gsm8k-train", "words", "words-dev") else HUMANEVAL
     if isinstance(task.tests, NumberTests):
         return GSM8K
     return MBPP if task.statement is not None and isinstance(task.tests, CheckTests) else HUMANEVAL

@@ -41,6 +41,8 @@ SIZES = {
     "ladder": 240,
     "tinypy-completion": 1400,
     "tinypy-execution": 1400,
+    "words": 1000,
+    "words-dev": 300,
 }
 
 
