@@ -23,6 +23,9 @@ class NoCells:
         """Raise SandboxClosed: whoever starts a program here has a benchmark that says it has none."""
         raise SandboxClosed("this benchmark runs no programs, so there is no sandbox")
 
+    def warm(self) -> None:
+        """There is nothing to make."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -169,8 +169,10 @@ def judge(config: EvalConfig, asked: Asked, progress: Progress) -> Report:
     limits = limits_for(benchmark, config)
     cells = open_cells(benchmark, config.sandbox, limits, config.workers, config.image, config.runtime)
     with closing(cells) as sandbox:
-        see_that_it_holds(sandbox, limits.memory_bytes, benchmark)
+        if source.is_at_hand and source.total > sandbox.capacity:
+            sandbox.warm()  # else, while a model writes, cells are made as they are needed
         run = judged_in(resolve(config, benchmark, source, asked.plan), sandbox)
+        see_that_it_holds(sandbox, limits.memory_bytes, benchmark)
         watch = config.until.watch(run) if config.until else None
         basis = (benchmark.name, benchmark.digest, sandbox.name, sandbox.image_digest, repr(limits), repr(config.rule))
         tasks = {task.task_id: task for task in benchmark.tasks}

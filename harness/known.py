@@ -30,6 +30,7 @@ from sandbox import open_sandbox
 FILE_NAME = "verdicts.sqlite3"
 _FORMAT = "1"
 _BUSY_SECONDS = 60.0
+_AT_HAND = 4096  # verdicts of this run that are kept as they are, till there are more
 _NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _log = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class _Verdicts:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
+        self._at_hand: dict[bytes, Verdict] = {}
         with self._said():
             self._database = sqlite3.connect(
                 path or "", timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -127,6 +129,8 @@ class _Verdicts:
                 )
 
     def get(self, key: bytes) -> Verdict | None:
+        if (verdict := self._at_hand.get(key)) is not None:
+            return verdict
         with self._said():
             row = self._database.execute("SELECT verdict, digest FROM verdicts WHERE key = ?", (key,)).fetchone()
         if row is None:
@@ -141,10 +145,23 @@ class _Verdicts:
             return None
 
     def put(self, key: bytes, verdict: Verdict) -> None:
-        text = to_json(verdict)
+        if self._path is not None:  # where others read it, and a killed run leaves it
+            self._store({key: verdict})
+            return
+        self._at_hand[key] = verdict
+        if len(self._at_hand) > _AT_HAND:
+            with self._said():
+                self._database.execute("BEGIN")
+            self._store(self._at_hand)
+            with self._said():
+                self._database.execute("COMMIT")
+            self._at_hand = {}
+
+    def _store(self, verdicts: Mapping[bytes, Verdict]) -> None:
+        texts = [(key, to_json(verdict)) for key, verdict in verdicts.items()]
         with self._said():
-            row = (key, text, _row_digest(key, text))
-            self._database.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", row)
+            rows = [(key, text, _row_digest(key, text)) for key, text in texts]
+            self._database.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", rows)
 
     def note(self, verdict: Verdict) -> None:
         with self._said():

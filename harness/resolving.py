@@ -14,6 +14,7 @@ from harness.prompts import prompts_digest
 from harness.records import Benchmark, RunConfig, Task
 from harness.sources import Source
 from harness.tier_plan import TierPlan
+from harness.tiers import static_tiers
 from sandbox import Limits, Sandbox
 
 if TYPE_CHECKING:
@@ -79,11 +80,12 @@ def resolve(config: EvalConfig, benchmark: Benchmark, source: Source, plan: Tier
     )
     if plan is None:
         return run
+    tiers = plan.tiers or static_tiers(benchmark)
     return replace(
         run,
-        tiers=plan.tiers.by_task(),
+        tiers=tiers.by_task(),
         tiers_digest=plan.digest,
-        tier_source=plan.tiers.source,
+        tier_source=tiers.source,
         weak_rule=plan.weak_rule,
         weak_rates=plan.weak_rates,
     )

@@ -13,17 +13,17 @@ from harness.records import Benchmark
 from harness.runs import baseline_of, by_benchmark, load_baselines
 from harness.scores import WeakKind, WeakRule
 from harness.tier_files import read_tiers
-from harness.tiers import Tiers, static_tiers
+from harness.tiers import Tiers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierPlan:
-    """The tiers of a benchmark's tasks, and the weak rule with its baseline's pass rates.
+    """The tiers of a benchmark's tasks (None: the static ones), and the weak rule with its baseline's pass rates.
 
     `digest` is that of the tiers if a file gave them, else empty.
     """
 
-    tiers: Tiers
+    tiers: Tiers | None = None
     digest: str = ""
     weak_rule: WeakRule = field(default_factory=WeakRule)
     weak_rates: dict[str, float] = field(default_factory=dict)
@@ -44,8 +44,8 @@ def plan_tiers(
         raise UsageError("a tier is weak by one rule: give --weak-below or --weak-baseline")
     if weak_below is not None and not 0 < weak_below <= 1:
         raise UsageError(f"--weak-below {weak_below:g}: a pass rate above 0, at most 1")
-    tiers = read_tiers(tiers_file, benchmark) if tiers_file else static_tiers(benchmark)
-    digest = tiers.digest() if tiers_file else ""
+    tiers = read_tiers(tiers_file, benchmark) if tiers_file else None
+    digest = tiers.digest() if tiers else ""
     if weak_baseline is None:
         rule = WeakRule() if weak_below is None else WeakRule(kind=WeakKind.BELOW_TARGET, target=weak_below)
         return TierPlan(tiers=tiers, digest=digest, weak_rule=rule)

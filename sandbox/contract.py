@@ -140,6 +140,9 @@ class Sandbox(Protocol):
     def start(self, program: Program, limits: Limits) -> AbstractContextManager[Session]:
         """Run a program in the next free cell. Raises `SandboxError` when the machine fails."""
 
+    def warm(self) -> None:
+        """Have every cell made now, all at once, for whom many programs are to come. Does not wait for them."""
+
     def close(self) -> None:
         """End every cell and leave nothing behind."""
 

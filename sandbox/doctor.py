@@ -123,11 +123,9 @@ def _engine_limits(info: dict[str, Any]) -> Finding:
 
 def _image(client: Any) -> Finding:
     from sandbox import docker as cells
-    from sandbox.images import build
+    from sandbox.images.engine import image_tags
 
-    dockerfile = Path(build.__file__).with_name("Dockerfile").read_text(encoding="utf-8")
-    tags = [f"{cells.REPOSITORY}:registry-{build.guest_key(dockerfile)}", f"{cells.REPOSITORY}:host-{build.host_key()}"]
-    present = [tag for tag in tags if client.images.list(tag)]
+    present = [tag for tag in image_tags().values() if client.images.list(tag)]
     if present:
         return _ran("docker image", lambda limits: cells.open_pool(limits, 1, present[0]), present[0])
     return Finding(

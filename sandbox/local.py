@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import re
-import select
 import subprocess
 import sys
 import threading
@@ -21,9 +20,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from sandbox import launch
-from sandbox.cell import WRITE_SECONDS
 from sandbox.contract import Limits, SandboxError, SandboxUnavailable
 from sandbox.images import build
+from sandbox.pipes import Pipes
 from sandbox.pool import Pool
 
 OLDEST_KERNEL = (5, 14)  # from here on, each cell counts its processes apart from everybody else's
@@ -163,25 +162,14 @@ class Namespaces:
         command = [*build.COMMAND, json.dumps(guest)]
         self._process, self._life = _start({**_config(root, ids, limits), "command": command})
         self._said = b""
-        os.set_blocking(_open(self._process.stdin).fileno(), False)
-        # Each is held while its descriptor is in use: a closed one's number may be another file's a moment later.
-        self._reading = threading.Lock()
-        self._writing = threading.Lock()
+        self._pipes = Pipes(_open(self._process.stdin), _open(self._process.stdout))
         self._ending = threading.Lock()
 
     def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        with self._writing:
-            sink = _open(self._process.stdin)
-            while view:
-                count = sink.write(view)
-                if count is None:
-                    _wait_for_room(sink)
-                view = view[count or 0 :]
+        self._pipes.write(data)
 
     def read(self) -> bytes:
-        with self._reading:
-            return _open(self._process.stdout).read(1 << 18)
+        return self._pipes.read()
 
     def kill(self) -> None:
         with self._ending:
@@ -197,10 +185,7 @@ class Namespaces:
                 self._process.kill()
                 self._process.wait()
             self._listen()
-            # Whoever reads or writes has been woken by the end of the other side.
-            for lock, stream in ((self._reading, self._process.stdout), (self._writing, self._process.stdin)):
-                with lock:
-                    _open(stream).close()
+            self._pipes.close()
             _open(self._process.stderr).close()
 
     def diagnosis(self) -> str:
@@ -221,14 +206,6 @@ class Namespaces:
         os.set_blocking(stream.fileno(), False)
         while chunk := stream.read(1 << 16):
             self._said += chunk
-
-
-def _wait_for_room(sink: IO[bytes]) -> None:
-    """Wait until a pipe takes more, or its other end has gone. Raises TimeoutError when it is neither for too long."""
-    room = select.poll()
-    room.register(sink, select.POLLOUT)
-    if not room.poll(WRITE_SECONDS * 1000):
-        raise TimeoutError(f"it took nothing for {WRITE_SECONDS} s")
 
 
 def _children(pid: int) -> list[int]:

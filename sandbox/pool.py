@@ -109,6 +109,11 @@ class Pool:
         finally:
             self._free.put(slot)
 
+    def warm(self) -> None:
+        """Have every cell made now, all at once; see `sandbox.contract.Sandbox`."""
+        for slot in self._slots:
+            threading.Thread(target=_make, args=(slot,), name="warmer", daemon=True).start()
+
     def processes(self) -> list[int]:
         """Return, for each cell that there is, how many processes it has on the machine, its guest included."""
         return [number for slot in self._slots for number in slot.processes()]
@@ -120,3 +125,9 @@ class Pool:
             closer.start()
         for closer in closers:
             closer.join()
+
+
+def _make(slot: _Slot) -> None:
+    """Make a cell, if it can be made; who cannot do without it says so."""
+    with contextlib.suppress(SandboxError):
+        slot.cell()

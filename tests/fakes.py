@@ -104,6 +104,9 @@ class FakeSandbox:
             script = replace(script, lines=(*lines, lines[1]))  # the first call, made again, is answered as before
         yield FakeSession(script)
 
+    def warm(self) -> None:
+        """There is nothing to make."""
+
     def close(self) -> None:
         self.is_closed = True
 
@@ -171,6 +174,9 @@ class InProcessSandbox:
     def start(self, program: Program, limits: Limits) -> Iterator[InProcessSession]:
         self.started.append(program)
         yield InProcessSession(program)
+
+    def warm(self) -> None:
+        """There is nothing to make."""
 
     def close(self) -> None:
         """Nothing is open."""

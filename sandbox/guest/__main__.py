@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.guest import child, seccomp, text
-from sandbox.guest.frames import Body, Frames
+from sandbox.guest.frames import PIPE_NAMES, Body, Frames, streams
 from sandbox.guest.memory import MemoryCounters, Short
 from sandbox.guest.run import Run
 
@@ -49,7 +49,7 @@ class Guest:
         self.work = config["work"]
         self.memory_bytes = config.get("memory_bytes") or sys.maxsize
         self.own_pages = 0
-        self.frames = Frames(os.dup(0), os.dup(1))
+        self.frames = Frames(*streams(os.environ.get(PIPE_NAMES, "").split()))
         self.plan = child.Plan(b"[]")
         self.null = os.open("/dev/null", os.O_RDWR)
         os.dup2(self.null, 0)

@@ -14,6 +14,7 @@ import termios
 from collections import deque
 from typing import Any
 
+PIPES, PIPE_NAMES = "/run/harness", "HARNESS_PIPES"  # a folder, and the variable with the names of two pipes in it
 HEADER = struct.Struct(">II")
 READ_HERE = "plan"  # the one kind of body that the guest reads itself
 # Bodies in hand at once: a program waits behind another, which is handed one operation at a time.
@@ -133,3 +134,15 @@ class Frames:
 def available(pipe: int) -> int:
     """Return how many bytes wait in a pipe."""
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), "little")
+
+
+def streams(names: list[str]) -> tuple[int, int]:
+    """Return where frames come from and go to: two pipes by their names, else the standard streams."""
+    try:
+        come, go = (f"{PIPES}/{name}" for name in names)
+        source = os.open(come, os.O_RDONLY | os.O_NONBLOCK)
+        sink = os.open(go, os.O_WRONLY | os.O_NONBLOCK)  # refused where nobody reads
+    except (ValueError, OSError):
+        return os.dup(0), os.dup(1)
+    os.set_blocking(sink, True)
+    return source, sink

@@ -36,6 +36,7 @@ from harness.records import Outcome, Report, Sample, StopReason, Verdict, from_j
 from harness.store import read_lines, read_report
 from sandbox import SandboxError, open_sandbox
 from sandbox.contract import Limits
+from sandbox.pool import Pool
 
 
 @pytest.fixture
@@ -66,7 +67,12 @@ def undisturbed(engine: None, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 @pytest.mark.slow
 @pytest.mark.docker
-def test_the_canonical_solutions_of_humaneval_pass(engine: None, tmp_path: Path) -> None:
+def test_the_canonical_solutions_of_humaneval_pass(
+    engine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed: list[Pool] = []
+    warm = Pool.warm
+    monkeypatch.setattr(Pool, "warm", lambda pool: (warmed.append(pool), warm(pool)))
     (report,) = evaluate(EvalConfig(tasks=("humaneval",), out=tmp_path, model="canonical", sandbox="docker"))
     assert (report.tasks, report.samples, report.outcomes["passed"]) == (164, 164, 164)
     assert report.pass_at_k["1"].value == 1.0
@@ -75,6 +81,7 @@ def test_the_canonical_solutions_of_humaneval_pass(engine: None, tmp_path: Path)
     verdicts = list(read_lines(tmp_path / "verdicts.jsonl", Verdict))
     assert [verdict.task_id for verdict in verdicts] == [f"HumanEval/{number}" for number in range(164)]
     assert all(verdict.tests_run == verdict.tests_expected > 0 for verdict in verdicts)
+    assert len(warmed) == 1
 
 
 @pytest.mark.slow

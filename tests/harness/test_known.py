@@ -160,3 +160,14 @@ def test_two_runs_may_use_it_at_once(tmp_path: Path) -> None:
         key = one.key(sample("x7", 0))
         assert key is not None
         assert two.verdict(key) == one.verdict(key) == replace(FAILED, sample_index=0)
+
+
+def test_a_run_of_many_programs_keeps_what_it_knows_elsewhere_than_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.known._AT_HAND", 3)
+    some = [sample(f"x = {number}", number) for number in range(10)]
+    with closing(KnownVerdicts(TASKS, BASIS)) as known:
+        keys = [known.key(one) or b"" for one in some]
+        for key, one in zip(keys, some, strict=True):
+            known.learn(key, replace(FAILED, tests_run=one.sample_index))
+        assert len(known._here._at_hand) <= 3
+        assert [found.tests_run for key in keys if (found := known.verdict(key))] == [*range(10)]

@@ -151,8 +151,7 @@ def test_a_program_whose_guest_is_killed_every_time_is_not_judged_and_judged_lat
 
 
 def test_a_guest_that_takes_nothing_is_given_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.local.WRITE_SECONDS", 1)
-    monkeypatch.setattr("sandbox.docker._WRITE_TIMEOUT", (1).to_bytes(8, sys.byteorder) + bytes(8))
+    monkeypatch.setattr("sandbox.pipes.WRITE_SECONDS", 1)
     others = set(guests_of(os.getpid(), kind))  # of tests before
     pool = importlib.import_module(f"sandbox.{kind}").open_pool(Limits(), 1)
     try:
@@ -168,6 +167,24 @@ def test_a_guest_that_takes_nothing_is_given_up(kind: str, monkeypatch: pytest.M
         assert not is_running(guest)
     finally:
         pool.close()
+
+
+def test_warm_cells_are_made_side_by_side_and_a_failure_is_told_to_who_needs_one() -> None:
+    together = threading.Barrier(2)
+    asked: list[str] = []
+
+    def open_channel() -> Any:
+        asked.append(threading.current_thread().name)
+        if len(asked) <= 2:
+            together.wait(10)
+        raise SandboxError("no room")
+
+    pool = Pool("fake", "", open_channel, 2)
+    pool.warm()
+    with pytest.raises(SandboxError, match="no room"), pool.start(Program(source=""), Limits()):
+        pass
+    pool.close()
+    assert asked[:2] == ["warmer", "warmer"]
 
 
 def test_two_programs_that_wait_for_one_cell_share_its_failure() -> None:
