@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from distill.config import IdleValue
 from distill.lessons import FaultSource
+from distill.logits import LogitSettings
 from distill.pairs import Contrastive
 from distill.seeds import QuestionsBy
 from distill.teaching import ORACLE, STUDENT, MendingLessons, TeacherConfig
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 def see_that_values_act(config: LoopConfig) -> None:
     """Raise IdleValue for the first value, other than its default, that cannot act beside the others."""
-    parts = ("attempts", "questions", "faults", "pairs")
+    parts = ("answers", "attempts", "questions", "faults", "keep", "pairs")
     default = SimpleNamespace(**{name: type(getattr(config, name))() for name in parts})
     default.teacher = TeacherConfig(model=STUDENT)
-    default.prompt_weight = 0.0
+    default.prompt_weight, default.logits = 0.0, LogitSettings()
     for keys, acts, why in _conditions(config):
         for key in keys.split():
             if not acts and attrgetter(key)(config) != attrgetter(key)(default):
@@ -43,7 +44,15 @@ def _conditions(config: LoopConfig) -> Iterator[tuple[str, bool, str]]:
 
     writes = teacher.model not in (None, ORACLE)
     yield "teacher.temperature teacher.n_samples", writes, f"{teacher.name} is not sampled"
+    yield "teacher.protocol teacher.shots", writes, f"{teacher.name} is not asked"
     yield "teacher.n_samples", not teacher.mends, "a teacher mends a program once"
+    yield "teacher.protocol teacher.shots", not teacher.mends, "a teacher that mends has a prompt of its own"
+
+    several = teacher.model is None or teacher.n_samples > 1
+    yield "answers.selection", several, "each question has one answer"
+    yield "answers.drop_spurious", config.filter_answers, "wrong answers are learnt anyway (filter_answers)"
+    yield "answers.cut_off", not config.filter_answers, "an answer that is cut off is not right (filter_answers)"
+    yield "keep.max_drop keep.tier_max_drop", not config.keep.always, "every round is kept (keep.always)"
 
     refines, shown = teacher.mending_lessons is MendingLessons.REFINE, "lessons that show a wrong program"
     yield "faults.sources", not refines, f"{shown} have no other one beside them"
@@ -61,4 +70,7 @@ def _conditions(config: LoopConfig) -> Iterator[tuple[str, bool, str]]:
     yield "pairs.weight", kind is not Contrastive.NONE, f"pairs.contrastive is {kind}"
     yield "pairs.beta pairs.gamma", kind is Contrastive.MARGIN, f"pairs.contrastive is {kind}"
     yield "pairs.dpo_beta", kind is Contrastive.DPO, f"pairs.contrastive is {kind}"
+    if config.logits is not None:
+        own = teacher.shots is not None or teacher.protocol not in (None, config.protocol)
+        yield "logits.teacher_prompt", own, "the teacher is asked as the student is"
     yield "pairs.by_row", config.logits is None, "logits have a loss of their own"

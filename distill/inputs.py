@@ -25,6 +25,7 @@ from harness import (
     find_checkpoint,
     load_benchmark,
     open_model,
+    rules_for,
     see_that_it_is_installed,
     static_tiers,
     write_whole,
@@ -52,8 +53,26 @@ def see_inputs(config: LoopConfig, student: str, out: Path, begun: bool) -> None
         find_checkpoint(config.attempts.views.scorer)
     if config.logits:
         see_that_tokens_agree(student, config.teacher.name)
-    see_questions(config.questions, load_benchmark(config.tasks))
+    measured = load_benchmark(config.tasks)
+    rules_for(config.protocol, measured)
+    see_questions(config.questions, measured)
+    _see_protocols(config, measured)
     _see_files(config, out / INPUTS, begun)
+
+
+def _see_protocols(config: LoopConfig, measured: Benchmark) -> None:
+    """Raise UsageError for a protocol that does not fit the questions."""
+    source = config.questions.source
+    if generator := GENERATORS.get(source):
+        tier = static_tiers(measured).tasks[0].tier
+        first = next(iter(generator.draw(0, 1, (tier,), None))).task
+    else:
+        first = listed(source)[0].task
+    questions = Benchmark(name="questions", tasks=(first,), digest="", source=source)
+    rules_for(config.protocol, questions)
+    asked = rules_for(config.teacher.protocol or config.protocol, questions).prompt(first)
+    if config.logits and config.logits.teacher_prompt and not isinstance(asked, str):
+        raise UsageError("logits.teacher_prompt: the teacher's protocol has it answer a chat, which no student goes on")
 
 
 def see_questions(config: QuestionsConfig, measured: Benchmark) -> None:
@@ -87,6 +106,7 @@ def _see_files(config: LoopConfig, path: Path, begun: bool) -> None:
     """See that the files are those that the loop began with, and write down which they are."""
     source, answers = config.questions.source, config.teacher.samples
     named = {"questions.source": source if is_file(source) else None, "teacher.samples": answers}
+    named["teacher.shots"] = config.teacher.shots
     digests = {key: _digest_of(Path(name)) for key, name in named.items() if name}
     if source in LISTS:
         named["questions.source"], digests["questions.source"] = source, LISTS[source]().digest

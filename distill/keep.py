@@ -25,7 +25,7 @@ from harness import (
 
 
 class KeepRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a new student is kept, all by the held-back half of the tasks.
+    """When a new student is kept, all by the held-back half of the tasks; or `always`, whatever that shows.
 
     The weak tiers together are better (one-sided, paired by task) at the round's part of `alpha`, which is the whole
     loop's: see `level_of_round`. And no drop beyond the allowed one (0..1) is shown at `alpha`, of all tasks or of any
@@ -35,6 +35,7 @@ class KeepRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alpha: float = 0.05
     max_drop: float = 0.02
     tier_max_drop: float = 0.05
+    always: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1 or not 0 <= self.max_drop <= 1 or not 0 <= self.tier_max_drop <= 1:
@@ -90,18 +91,22 @@ def level_of_round(rule: KeepRule, spent: Sequence[float], rounds: int) -> float
 
 
 def decide(
-    before: Baseline, after: Baseline, weak: Sequence[str], rule: KeepRule, alpha: float | None = None
+    before: Baseline, after: Baseline, weak: Sequence[str] | None, rule: KeepRule, alpha: float | None = None
 ) -> tuple[bool, str, tuple[Change, ...]]:
     """Return whether the model of the second run is to be kept, why, and the changes that say so.
 
-    The gain is tested at `alpha` (None: the rule's); drops and the intervals of changes are at the rule's.
+    The `weak` tiers have to gain (None: all tasks together). The gain is tested at `alpha` (None: the rule's); drops
+    and the intervals of changes are at the rule's.
     """
     level = rule.alpha if alpha is None else alpha
     old, new = held_back(before), held_back(after)
     whole = compare_baselines(old, new, rule.alpha)
-    of_weak = compare_baselines(_only(old, weak), _only(new, weak), rule.alpha)
     measured: list[tuple[str, Comparison | TierComparison]] = [(tier.tier, tier) for tier in whole.tiers]
-    measured += [("weak tiers", of_weak), ("all", whole)]
+    gaining = whole
+    if weak is not None:
+        gaining = compare_baselines(_only(old, weak), _only(new, weak), rule.alpha)
+        measured.append(("weak tiers", gaining))
+    measured.append(("all", whole))
     changes = tuple(
         Change(
             subject=subject,
@@ -118,8 +123,11 @@ def decide(
         for finding in gate_baselines([new], [old], rules).findings
         if finding.outcome in (GateOutcome.REGRESSED, GateOutcome.NOT_VALID)
     ]
-    gain = of_weak.difference
-    points = f"{100 * gain.value:+.1f} points in the weak tiers' held-back half"
+    gain = gaining.difference
+    where = "held-back half" if weak is None else "weak tiers' held-back half"
+    points = f"{100 * gain.value:+.1f} points in the {where}"
+    if rule.always:
+        return True, f"every round is kept (keep.always): {points} (p = {gain.p_better:.2g})", changes
     said = f"{points} (p = {gain.p_better:.2g}, kept up to {level:.3g})"
     if lost:
         return False, f"{lost[0].subject}: {lost[0].reason}", changes

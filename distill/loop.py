@@ -22,8 +22,9 @@ from distill.lessons import FaultSource
 from distill.levels import LevelRule
 from distill.logits import LogitSettings
 from distill.pairs import PairSettings
-from distill.questions import QuestionsConfig
+from distill.questions import QuestionsBy, QuestionsConfig
 from distill.scratch import SAVED_TYPES
+from distill.selection import AnswersConfig, RoundsConfig
 from distill.teaching import STUDENT, TeacherConfig
 from distill.training import TrainSettings
 from harness import Progress, UsageError, write_leaderboard, write_whole
@@ -55,15 +56,17 @@ class AttemptsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A loop of rounds. `student` is what `--model` takes, `tasks` is what is measured.
+    """A loop of rounds. `student` is what `--model` takes, `tasks` is what is measured, and `protocol` how it is asked.
 
-    Without `filter_answers`, wrong answers of the teacher are learnt as well. `faults` says where wrong answers beside
-    the right ones come from, and `pairs` what training makes of them; `logits` has the teacher's probabilities
-    learnt instead. `weak_below` calls a tier weak whose interval lies wholly below that pass rate (0..1), instead of
-    below the pass rate of all tasks. `max_new_tokens` bounds every completion (None: the protocol's number).
-    `prompt_weight` is what a prompt's tokens count in the loss, beside 1 for an answer's. `save_as` is the type of a
-    new student's saved weights. What is drawn and sampled, and a training whose `seed` is None, follows `seed` and the
-    round.
+    With `only_when_weak`, a round trains when a tier is weak, and the weak tiers are what has to gain; otherwise every
+    round trains, and all tasks together have to. Without `filter_answers`, wrong answers of the teacher are learnt as
+    well; `answers` says which of a question's. `between_rounds` says what a round takes over from those before it.
+    `faults` says where wrong answers beside the right ones come from, and `pairs` what training makes of them; `logits`
+    has the teacher's probabilities learnt instead. `weak_below` calls a tier weak whose interval lies wholly below that
+    pass rate (0..1), instead of below the pass rate of all tasks. `max_new_tokens` bounds every completion (None: the
+    protocol's number). `prompt_weight` is what a prompt's tokens count in the loss, beside 1 for an answer's. `save_as`
+    is the type of a new student's saved weights. What is drawn and sampled, and a training whose `seed` is None,
+    follows `seed` and the round.
 
     Values out of their range are refused, and those other than their default that cannot act beside the others.
     """
@@ -72,9 +75,13 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     teacher: TeacherConfig
     training: TrainSettings
     tasks: str = "ladder"
+    protocol: str = "default"
+    only_when_weak: bool = True
     questions: QuestionsConfig = QuestionsConfig()
     attempts: AttemptsConfig = AttemptsConfig()
     filter_answers: bool = True
+    answers: AnswersConfig = AnswersConfig()
+    between_rounds: RoundsConfig = RoundsConfig()
     faults: FaultsConfig = FaultsConfig()
     pairs: PairSettings = PairSettings()
     logits: LogitSettings | None = None
@@ -102,6 +109,14 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError("faults by the teacher need a model for a teacher that can be asked")
         if self.questions.created and not self.teacher.can_be_asked:
             raise ValueError("created questions need a model for a teacher that can be asked: name teacher.model")
+        by_weakness = self.questions.feedback in (QuestionsBy.WEAK_TIERS, QuestionsBy.RANDOM_TIER)
+        if not self.only_when_weak and by_weakness:
+            raise ValueError(
+                f"only_when_weak: false, where no tier need be weak, goes with another questions.feedback "
+                f"than {self.questions.feedback}, such as none"
+            )
+        if self.tasks in self.questions.apart_from:
+            raise ValueError(f"questions.apart_from: {self.tasks} is measured, so nothing is learnt of it anyway")
         if self.training.window is not None and self.faults.sources:
             raise ValueError("training.window: random windows hold no pairs; leave it or faults.sources out")
         again = self.teacher.model == STUDENT and FaultSource.STUDENT in self.faults.sources
@@ -158,8 +173,9 @@ class Journal:
 def run_loop(config: LoopConfig, out: Path, machine: Machine, until_gate: bool = False) -> list[Decision]:
     """Go through the rounds in `out`/rounds/NN and return their decisions; finished ones are read.
 
-    Stops early when no tier is weak, and with `until_gate` when a round is kept. Raises UsageError when `out` holds a
-    loop with another configuration or is in use; for what is missing or does not fit, before anything is done.
+    Stops early when no tier is weak, unless every round trains, and with `until_gate` when a round is kept. Raises
+    UsageError when `out` holds a loop with another configuration or is in use; for what is missing or does not fit,
+    before anything is done.
     """
     from distill.claim import claimed
 
@@ -177,14 +193,15 @@ def _rounds(config: LoopConfig, out: Path, machine: Machine, until_gate: bool) -
         decision = read_decision(folder)
         if decision is None:
             student = last.student if last else config.student
-            level = level_of_round(config.keep, [one.alpha for one in decisions], config.rounds)
+            spent = [one.alpha for one in decisions]
+            level = 0.0 if config.keep.always else level_of_round(config.keep, spent, config.rounds)
             _see_what_is_needed(config, student, out, folder)
             decision = Round(config, folder, number, student, machine).play(Path(last.run) if last else None, level)
             write_whole(folder / DECISION, msgspec.json.format(msgspec.json.encode(decision)))
         decisions.append(decision)
         machine.say(f"round {number}: {'kept' if decision.kept else 'not kept'}: {decision.reason}")
         _show(out, machine)
-        if not decision.weak or (until_gate and decision.kept):
+        if (config.only_when_weak and not decision.weak) or (until_gate and decision.kept):
             break
     return decisions
 

@@ -53,14 +53,17 @@ def with_shares(batches: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
     """Return the batches of one optimizer step, each with what its mean by `weights` counts among theirs, as `share`.
 
     Trainer takes the mean of the batches' losses; times these shares, it is that of one batch of all examples. A batch
-    that is alone has none.
+    that is alone has none. A mean by `taught_weights`, which batches may have, has its `taught_share`.
     """
     if len(batches) < 2:
         return batches
-    weights = [batch["weights"][:, 1:].sum() for batch in batches]
-    mean = sum(weights) / len(weights)
-    shares = [weight / mean if mean else weight for weight in weights]
-    return [batch | {"share": share} for batch, share in zip(batches, shares, strict=True)]
+    for name, share in (("weights", "share"), ("taught_weights", "taught_share")):
+        if all(name in batch for batch in batches):
+            weights = [batch[name][:, 1:].sum() for batch in batches]
+            mean = sum(weights) / len(weights)
+            shares = [weight / mean if mean else weight for weight in weights]
+            batches = [batch | {share: one} for batch, one in zip(batches, shares, strict=True)]
+    return batches
 
 
 def trainer_class(lr_schedule: str, objective: Objective) -> Callable[..., Any]:

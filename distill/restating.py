@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from distill.answers import Learning, left_out_of, lessons_of
 from distill.bodies import body_in, names_bound_by
 from distill.lessons import Lesson, repeats_head
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
-from distill.teaching import left_out_of, lessons_of
 from harness import load_run, write_whole
 
 RESTATED, BODIES = "restated", "restated.jsonl"
@@ -48,13 +48,19 @@ def answered_lessons(runs: RoundRuns) -> list[Lesson]:
     return plain + [one for one in _lessons(runs, RESTATED) if (one.task_id, one.completion) not in there]
 
 
+def learning(runs: RoundRuns) -> Learning:
+    """Return which answers a round learns, behind the student's prompt."""
+    config = runs.config
+    return Learning(right_only=config.filter_answers, answers=config.answers, protocol=config.protocol)
+
+
 def left_out(runs: RoundRuns) -> dict[str, int]:
     """Return how many answers make no lesson though they are right, or are not filtered, by the reason."""
     if not (runs.folder / ANSWERS).is_dir():  # nothing was answered
         return {}
     learnt = {(one.task_id, one.prompt + one.completion) for one in _lessons(runs, RESTATED)}
     lost = sum((one.task_id, program) not in learnt for one, program in _answers(runs).repeating)
-    found = left_out_of(load_run(runs.folder / ANSWERS), runs.config.filter_answers)
+    found = left_out_of(load_run(runs.folder / ANSWERS), learning(runs))
     return found | ({NO_BODY: lost} if lost else {})
 
 
@@ -74,4 +80,4 @@ def _answers(runs: RoundRuns) -> _Answers:
 
 def _lessons(runs: RoundRuns, name: str) -> list[Lesson]:
     folder = runs.folder / name
-    return list(lessons_of(load_run(folder), runs.config.filter_answers)) if folder.is_dir() else []
+    return list(lessons_of(load_run(folder), learning(runs))) if folder.is_dir() else []

@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
-from typing import Any
-
-import msgspec
 
 from distill.created_stages import CREATED, CreatedStages, chosen_from
 from distill.fault_stages import RUNS, FaultStages
-from distill.fitting import keep_adapter
 from distill.keep import Decision, decide
-from distill.lesson_stage import DECONTAMINATION, LESSONS, learnt, why_nothing_is_learnt
-from distill.lessons import FaultSource, read_lessons
+from distill.lesson_stage import learnt, why_nothing_is_learnt
+from distill.lessons import FaultSource
 from distill.levels import LEVELS, Level, find_levels, read_levels
 from distill.loop import Journal, LoopConfig, Machine
 from distill.mending import mended
-from distill.questions import Chosen, Met, choose, choose_probes
+from distill.questions import Chosen, Draw, Met, choose, choose_probes
 from distill.restating import restated
 from distill.round_runs import ANSWERS, PROBES, QUESTIONS, RoundRuns
-from distill.scratch import save
 from distill.seeds import SeedQuestion, seeds_of
-from distill.study import study
 from distill.task_files import read_families, write_tasks
 from distill.teaching import STUDENT, stored_answers
+from distill.training_stage import CONTAMINATION, TRAINING, earlier_lessons, json_of, trained
 from harness import (
     ModelUnavailable,
     Report,
     Run,
-    StoreMismatch,
-    digest_of,
-    find_checkpoint,
     load_benchmark,
     load_run,
-    load_weights,
 )
 
-PLAN, CONTAMINATION = "plan.json", "contamination.json"
-ATTEMPTS, STORED, TRAINING = "attempts", "stored.jsonl", "training"
+PLAN, ATTEMPTS, STORED = "plan.json", "attempts", "stored.jsonl"
 
 
 class Round:
@@ -73,9 +62,9 @@ class Round:
             self._once("evaluate", lambda: self._runs.evaluated(self._config.tasks, "student", self._student))
         before = load_run(measured)
         weak, other = flagged(before.report)
-        if not weak:
+        if not weak and self._config.only_when_weak:
             return self._unchanged("no tier is weak, so nothing was trained", measured, weak)
-        self._machine.say(f"round {self._number}: weak by their tune half: {', '.join(weak)}")
+        self._machine.say(f"round {self._number}: weak by their tune half: {', '.join(weak) or 'none'}")
         if self._config.questions.feedback.needs_probes:
             self._once("probes", lambda: self._probed([tier.tier for tier in before.report.tiers]))
             if not self._journal.done()["probes"].counts["probes"]:
@@ -100,14 +89,15 @@ class Round:
         counts = self._journal.done()["lessons"].counts
         if not counts["lessons"]:
             return self._unchanged(why_nothing_is_learnt(counts, self._config.teacher.name), measured, weak)
-        self._once("train", partial(self._trained, before.config.model_digest))
+        self._once("train", partial(trained, self._runs, before.config.model_digest))
         rmtree(self._folder / TRAINING, ignore_errors=True)  # only needed to go on; half of one would be in the way
         candidate = str(self._folder / "checkpoint")
         self._once("candidate", lambda: self._runs.evaluated(self._config.tasks, "candidate", candidate))
         rule = self._config.keep
         level = rule.alpha if alpha is None else alpha
         after = load_run(self._folder / "candidate")
-        kept, reason, changes = decide(before.baseline(), after.baseline(), weak, rule, level)
+        gaining = weak if self._config.only_when_weak else None
+        kept, reason, changes = decide(before.baseline(), after.baseline(), gaining, rule, level)
         return Decision(
             round=self._number,
             kept=kept,
@@ -181,6 +171,8 @@ class Round:
         seeds = [] if questions.created else self._seeds()
         if questions.created:
             chosen = chosen_from(self._folder / CREATED, tests)
+        elif questions.draw is Draw.UNSOLVED and self._number > 1:
+            chosen = self._unsolved()
         else:
             probes = _prompts_in(self._folder / PROBES) if seeds else set()
             met = Met(probes=probes, asked=self._asked_before())
@@ -188,16 +180,25 @@ class Round:
         write_tasks(chosen.tasks, self._folder / QUESTIONS, chosen.families if seeds or questions.created else None)
         if seeds:
             plan = [{**asdict(part), "found": found} for part, found in zip(chosen.plan, chosen.found, strict=True)]
-            (self._folder / PLAN).write_bytes(_json_of(plan))
+            (self._folder / PLAN).write_bytes(json_of(plan))
         found: dict[str, object] = {"tests": self._config.tasks, "tests_digest": before.config.dataset_digest}
         found["left_out"] = chosen.leaks
         if questions.apart_from:
             found["apart_from"] = {name: load_benchmark(name).digest for name in questions.apart_from}
-        (self._folder / CONTAMINATION).write_bytes(_json_of(found))
+        (self._folder / CONTAMINATION).write_bytes(json_of(found))
         counts = {"questions": len(chosen.tasks), "left_out_as_leaks": len(chosen.leaks)}
         if not questions.created:
             counts |= self._missing(chosen)
         return {**counts, "left_out_as_probes": chosen.known} if seeds else counts
+
+    def _unsolved(self) -> Chosen:
+        """Return the first round's questions of which no round has made a lesson."""
+        path = self._folder.parent / "01" / QUESTIONS
+        if not path.stat().st_size:
+            return Chosen(tasks=(), leaks=())
+        solved = {lesson.task_id for lesson in earlier_lessons(self._runs)}
+        tasks = tuple(task for task in load_benchmark(str(path)).tasks if task.task_id not in solved)
+        return Chosen(tasks=tasks, leaks=(), families=read_families(path))
 
     def _answered(self) -> dict[str, int]:
         teacher = self._config.teacher
@@ -213,56 +214,20 @@ class Round:
         model = self._student if teacher.model == STUDENT else str(teacher.model)
         decoding = self._runs.sampling(teacher.n_samples, teacher.temperature)
         decoding = replace(decoding, time_limit_seconds=teacher.time_limit_seconds)
-        counts = self._runs.evaluated(str(questions), ANSWERS, model, decoding, options=teacher.options)
+        options, shots = teacher.options, None
+        if not teacher.prompt_until_trained or self._student == self._config.student:
+            decoding = replace(decoding, protocol=teacher.protocol or self._config.protocol)
+            shots = Path(teacher.shots) if teacher.shots else None
+        counts = self._runs.evaluated(str(questions), ANSWERS, model, decoding, options=options, shots=shots)
         asked = len(load_benchmark(str(questions)).tasks) * teacher.n_samples
         calls = {"teacher_calls": 0 if teacher.model == STUDENT else counts["samples"]}
         return counts | calls | self._runs.unanswered(asked, counts["samples"])
-
-    def _trained(self, measured: str) -> dict[str, int]:
-        """Train the student; `measured` is the digest of the one that was evaluated, which must be this one."""
-        config = self._config
-        lessons = list(read_lessons(self._folder / LESSONS))
-        folder = find_checkpoint(self._student).folder
-        if digest_of(folder) != measured:
-            raise StoreMismatch(
-                f"{self._student} is another model than the one that was evaluated, so nothing was trained: put that "
-                "one back, or begin another loop with --out"
-            )
-        loaded = load_weights(str(folder), self._student, dtype=config.training.dtype, device="auto", trust=False)
-        if config.training.seed is None:
-            training = msgspec.structs.replace(config.training, seed=self._seed)
-            config = msgspec.structs.replace(config, training=training)
-        result = study(loaded.model, loaded.tokenizer, lessons, config, self._folder / TRAINING)
-        self._save(loaded.model, loaded.tokenizer, measured)
-        return {"steps": result.steps, "tokens": result.tokens}
-
-    def _save(self, model: Any, tokenizer: Any, parent_digest: str) -> None:
-        """Write the checkpoint, with what it came from: parent, lessons and what was found of the test set in them."""
-        checkpoint = self._folder / "checkpoint"
-        save(model, tokenizer, checkpoint, self._config.save_as)
-        keep_adapter(self._folder / TRAINING, checkpoint)
-        lessons = (self._folder / LESSONS).read_bytes()
-        origin = {
-            "parent": self._student,
-            "parent_digest": parent_digest,
-            "lessons_digest": hashlib.sha256(lessons).hexdigest(),
-            "contamination": {
-                **json.loads((self._folder / CONTAMINATION).read_bytes()),
-                "lessons": json.loads((self._folder / DECONTAMINATION).read_bytes()),
-            },
-        }
-        (checkpoint / "distill.json").write_bytes(_json_of(origin))
 
 
 def flagged(report: Report) -> tuple[list[str], list[str]]:
     """Return the tiers that are weak by their tune half alone, and the other tiers."""
     weak = [tier.tier for tier in report.tiers if tier.tune is not None and tier.tune.weak]
     return weak, [tier.tier for tier in report.tiers if tier.tier not in weak]
-
-
-def _json_of(record: object) -> bytes:
-    """Return JSON in ASCII, since what others wrote may hold half a surrogate pair."""
-    return json.dumps(msgspec.to_builtins(record), indent=2).encode("ascii")
 
 
 def _prompts_in(path: Path) -> set[str]:

@@ -44,10 +44,12 @@ class RoundRuns:
         decoding: Decoding | None = None,
         stored: Path | None = None,
         options: ModelOptions | None = None,
+        shots: Path | None = None,
     ) -> dict[str, int]:
         """Evaluate a model, or stored answers in its place, as the run folder of that name, and return the counts.
 
-        `options` say what runs the model (None: this machine).
+        `options` say what runs the model (None: this machine), `shots` which solved questions it is shown (None: those
+        of its protocol).
 
         Raises MeasurementInvalid when the machine failed on some sample: nothing may follow from such a run, and the
         same call later judges what is missing.
@@ -59,7 +61,8 @@ class RoundRuns:
             options=options or ModelOptions(),
             samples=stored,
             partial=stored is not None,
-            decoding=decoding or Decoding(batch_size=self.config.batch_size, max_new_tokens=self.config.max_new_tokens),
+            decoding=decoding or self._decoding(),
+            shots=shots,
             sandbox=self.machine.sandbox,
             workers=self.machine.workers,
             audit=False,  # it is for readers of reports
@@ -94,14 +97,12 @@ class RoundRuns:
         return sorted(path for path in files if path.parent.name.isdigit() and path.parent != self.folder)
 
     def sampling(self, n_samples: int, temperature: float) -> Decoding:
-        """Return how to sample so many answers, by the round's seed."""
-        return Decoding(
-            n_samples=n_samples,
-            temperature=temperature,
-            seed=self.seed,
-            batch_size=self.config.batch_size,
-            max_new_tokens=self.config.max_new_tokens,
-        )
+        """Return how to sample so many answers, by the round's seed, of one who is asked as the student is."""
+        return replace(self._decoding(), n_samples=n_samples, temperature=temperature, seed=self.seed)
+
+    def _decoding(self) -> Decoding:
+        config = self.config
+        return Decoding(protocol=config.protocol, batch_size=config.batch_size, max_new_tokens=config.max_new_tokens)
 
     def asked(self, requests: Sequence[Request], temperature: float, path: Path) -> dict[str, int]:
         """Have the teacher answer requests into a file, by the round's seed, and return what was counted.

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from distill.curriculum import Stage
 from distill.lessons import Lesson
-from distill.logits import LogitObjective, teacher_of
+from distill.logits import LogitObjective, context_of, taught_rows, teacher_of
 from distill.loop import LoopConfig
 from distill.pairs import Pair, pairs_of, train_on_pairs
 from distill.rows import pad_of, rows_of
 from distill.training import Row, TrainResult, train
 
 
-def study(model: Any, tokenizer: Any, lessons: Sequence[Lesson], config: LoopConfig, folder: Path) -> TrainResult:
+def study(
+    model: Any,
+    tokenizer: Any,
+    lessons: Sequence[Lesson],
+    config: LoopConfig,
+    folder: Path,
+    asked: Mapping[str, str] | None = None,
+) -> TrainResult:
     """Train a model in place on lessons; killed and called again with the model as it was, it goes on in `folder`.
+
+    `asked` is the text that the teacher went on from, by task, where its probabilities are to be those behind it.
 
     Without any faulty side this is, bit by bit, the training on right answers, unless these count alike (`by_row`).
     """
@@ -24,8 +33,13 @@ def study(model: Any, tokenizer: Any, lessons: Sequence[Lesson], config: LoopCon
     everything = (Stage(name="lessons", examples=tuple(range(len(examples))), share=1.0, shuffled=True),)
     pad = pad_of(tokenizer)
     if config.logits is not None:
-        objective = LogitObjective(teacher_of(config.teacher.name, str(model.device)), config.logits)
-        return train(model, examples, everything, config.training, pad, folder, objective)
+        teacher = teacher_of(config.teacher.name, str(model.device))
+        objective = LogitObjective(teacher, config.logits)
+        if not config.logits.teacher_prompt:
+            return train(model, examples, everything, config.training, pad, folder, objective)
+        texts = [(one.prompt, (asked or {})[one.task_id], one.completion) for one in lessons]
+        taught = taught_rows(tokenizer, texts, config.prompt_weight, context_of(teacher))
+        return train(model, taught, everything, config.training, pad, folder, objective)
     if not config.pairs.by_row and not any(isinstance(one, Pair) for one in examples):
         return train(model, examples, everything, config.training, pad, folder)
     return train_on_pairs(model, examples, everything, config.training, pad, folder, config.pairs)

@@ -1,22 +1,19 @@
-"""Lessons from judged answers, and answers of a teacher that were written down before."""
+"""Who teaches, and answers of a teacher that were written down before."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
-from distill.lessons import Lesson, answer_in, is_unicode
-from harness import ModelOptions, Run, StopReason, UsageError, rules_for, write_whole
+from harness import ModelOptions, StopReason, UsageError, write_whole
 
 HF, OPENAI = "hf", "openai"
 STUDENT, ORACLE = "student", "canonical"  # as teachers: the student of the round itself, and the questions' solutions
 _CUT_OFF = frozenset({StopReason.LENGTH.value, StopReason.TIME.value})
-_NOT_PROMPTED = frozenset({"samples", "canonical"})  # protocols of runs in which no model was asked anything
 
 
 class MendingLessons(StrEnum):
@@ -40,6 +37,11 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     says; the key is read from `OPENAI_API_KEY`. With vllm it runs in an engine of vLLM on this machine, started for
     each stage that asks it and ended behind it; `dtype` and what follows it mean what they do to `harness eval`.
 
+    A model that writes is asked by `protocol` (None: as the student is), which shows the solved questions of the file
+    `shots` (None: the protocol's or the benchmark's own). Lessons have the student's prompt all the same. With
+    `prompt_until_trained`, a student that teaches itself is asked so until a round has trained it, and then as a
+    student.
+
     After `time_limit_seconds` a model is asked no more in that stage of the round (None: it takes as long as it takes);
     what it has answered is used.
     """
@@ -55,6 +57,9 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     enforce_eager: bool = False
     n_samples: int = 1
     temperature: float = 0.0
+    protocol: str | None = None
+    shots: str | None = None
+    prompt_until_trained: bool = False
     mends: bool = False
     mending_lessons: MendingLessons = MendingLessons.ANSWER
     time_limit_seconds: float | None = None
@@ -67,6 +72,8 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError("n_samples is at least 1, temperature at least 0")
         if self.n_samples > 1 and not self.temperature:
             raise ValueError("several greedy samples are all the same: give a temperature above 0")
+        if self.prompt_until_trained and (self.model != STUDENT or self.protocol is None):
+            raise ValueError(f"prompt_until_trained: for the teacher {STUDENT}, with a protocol of its own")
         if self.mends and self.model in (None, STUDENT):
             raise ValueError(f"a teacher that mends programs is a model that can be asked, or {ORACLE}")
         if self.mending_lessons is not MendingLessons.ANSWER and not self.mends:
@@ -147,59 +154,3 @@ def _answer_of(line: bytes, place: str) -> dict[str, str] | None:
     if isinstance(row.get("program"), str) and "stop_reason" in row:
         return {"task_id": row["task_id"], "solution": row["program"]}
     return {"task_id": row["task_id"], "completion": row["completion"]}
-
-
-class LeftOut(StrEnum):
-    """Why an answer that would be learnt makes no lesson, as counts say it."""
-
-    PROMPT = "left_out_as_another_prompt"  # the program that was judged does not begin as the student's would
-    UNICODE = "left_out_as_no_unicode"
-
-
-def lessons_of(run: Run, right_only: bool = True) -> Iterator[Lesson]:
-    """Yield a lesson for each distinct answer that was not cut off: the right ones, or all that say something.
-
-    What is learnt is the program that was judged, and nothing that stood around it. What was not judged makes no lesson
-    of a right answer; see `left_out_of` for others that make none.
-    """
-    return (one for one in _learnt(run, right_only) if isinstance(one, Lesson))
-
-
-def left_out_of(run: Run, right_only: bool = True) -> dict[str, int]:
-    """Return how many answers that `lessons_of` would yield make no lesson, by the reason."""
-    return dict(Counter(one.value for one in _learnt(run, right_only) if isinstance(one, LeftOut)))
-
-
-def _learnt(run: Run, right_only: bool) -> Iterator[Lesson | LeftOut]:
-    tasks = {task.task_id: task for task in run.tasks()}
-    protocol = run.config.protocol
-    rules = rules_for("default" if protocol in _NOT_PROMPTED else protocol, run.config.benchmark)
-    right = {(verdict.task_id, verdict.sample_index) for verdict in run.verdicts() if verdict.passed}
-    seen: set[tuple[str, str]] = set()
-    for sample in run.samples():
-        passed = (sample.task_id, sample.sample_index) in right
-        if sample.stop_reason is StopReason.LENGTH or not (passed or not right_only):
-            continue
-        task = tasks[sample.task_id]
-        prompt = rules.prompt(task)
-        if not isinstance(prompt, str):  # what a chat model is asked is not what the student continues
-            prompt = task.prompt
-        answer = answer_in(sample.program, prompt)
-        said = sample.completion if answer is None else answer
-        if (sample.task_id, said) in seen or not (passed or said.strip()):
-            continue
-        seen.add((sample.task_id, said))
-        if answer is None or not is_unicode(prompt + answer):
-            yield LeftOut.PROMPT if answer is None else LeftOut.UNICODE
-            continue
-        yield Lesson(
-            task_id=sample.task_id,
-            sample_index=sample.sample_index,
-            run=run.folder.name,
-            split=task.split,
-            tier=task.tier or "",
-            source=run.config.model,
-            prompt=prompt,
-            completion=answer,
-            passed=passed,
-        )

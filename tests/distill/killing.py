@@ -30,7 +30,7 @@ def killed(work: Callable[..., Any], *arguments: Any) -> None:
 
 
 def killed_loop(config: LoopConfig, out: Path, where: str) -> None:
-    """Run a loop in a process that is killed when it calls the function `where`, such as "distill.round.save"."""
+    """Run a loop in a process that is killed when it calls the function `where`, such as "distill.round.decide"."""
     killed(_run_loop, config, out, where)
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from distill.answers import Learning, lessons_of
 from distill.faults import FaultsConfig, mutated, with_faults, write_mutants
 from distill.lessons import Fault, FaultSource, Lesson, read_lessons, write_lessons
 from distill.loop import LoopConfig
 from distill.task_files import write_tasks
-from distill.teaching import TeacherConfig, lessons_of, stored_answers
+from distill.teaching import TeacherConfig, stored_answers
 from distill.texts import text_of_lesson
 from harness import EvalConfig, Outcome, Run, Task, UsageError, evaluate, ladder_train, load_run
 
@@ -145,7 +146,7 @@ def test_lessons_are_distinct_right_answers_or_all_that_say_something(judged: tu
     right = list(lessons_of(run))
     assert [(one.task_id, one.sample_index) for one in right] == [(tasks[0].task_id, 1), (tasks[2].task_id, 0)]
     assert [one.prompt + one.completion for one in right] == [tasks[0].reference, tasks[2].reference]
-    everything = list(lessons_of(run, right_only=False))
+    everything = list(lessons_of(run, Learning(right_only=False)))
     assert [one.passed for one in everything] == [False, True, False, False, True]
 
 

@@ -81,7 +81,7 @@ WRONG = [
     ({"max_new_tokens": 0}, "max_new_tokens is at least 1"),
     ({"prompt_weight": -1}, "prompt_weight is at least 0"),
     ({"weak_below": 1.5}, "weak_below"),
-    ({"questions": {"source": "mbpp"}}, "ladder, or a task file"),
+    ({"questions": {"source": "humaneval"}}, "one of ladder, .*, or a task file"),
     ({"teacher": {"model": "t", "n_samples": 0}}, "n_samples is at least 1"),
     ({"teacher": {"model": "t", "temperature": -1}}, "temperature at least 0"),
     ({"teacher": {"model": "t", "n_samples": 2}}, "several greedy samples"),

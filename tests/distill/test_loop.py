@@ -171,7 +171,7 @@ def test_killed_in_any_stage_it_goes_on_to_the_same_student(few_tasks: Path, who
         "distill.round.choose",
         "distill.lesson_stage.write_lessons",
         "distill.study.train",
-        "distill.round.save",
+        "distill.training_stage.save",
         "distill.round.decide",
         "distill.loop.write_leaderboard",
     ):  # one after the other, in one folder

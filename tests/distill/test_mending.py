@@ -18,6 +18,7 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
 import msgspec
 from transformers import AutoTokenizer
 
+from distill.answers import lessons_of
 from distill.config import load_recipe, with_changes
 from distill.estimate import estimate
 from distill.lessons import FaultSource, Lesson
@@ -26,7 +27,7 @@ from distill.mending import mended, mending_lessons
 from distill.round_runs import ANSWERS, QUESTIONS, RoundRuns
 from distill.study import examples_of
 from distill.task_files import write_tasks
-from distill.teaching import MendingLessons, lessons_of
+from distill.teaching import MendingLessons
 from distill.texts import text_of_lesson
 from distill.training import Row
 from harness import (

@@ -14,14 +14,15 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
 import msgspec
 
 from distill.fault_stages import FaultStages
-from distill.lesson_stage import DECONTAMINATION
+from distill.lesson_stage import DECONTAMINATION, LESSONS
 from distill.lessons import FaultSource, Lesson, write_lessons
 from distill.loop import Journal, LoopConfig, Machine
-from distill.round import CONTAMINATION, LESSONS, Round
+from distill.round import CONTAMINATION, Round
 from distill.round import TRAINING as OPTIMIZERS
 from distill.round_runs import RoundRuns
 from distill.study import study
 from distill.training import TrainSettings
+from distill.training_stage import trained
 from harness import EvalConfig, NoProgress, StoreMismatch, digest_of, find_checkpoint, load_weights
 from tests.distill import made_lessons
 
@@ -38,6 +39,12 @@ class ReachedError(Exception):
 def config(**changes: object) -> LoopConfig:
     plain = {"student": "demo:student", "teacher": {"model": "demo:teacher"}, "training": TRAINING, **changes}
     return msgspec.convert(plain, LoopConfig)
+
+
+def runs(wanted: LoopConfig, folder: Path, number: int) -> RoundRuns:
+    """Return what the stages of a round share."""
+    seed = wanted.seed * 1000 + number
+    return RoundRuns(config=wanted, folder=folder, student="demo:student", seed=seed, machine=MACHINE)
 
 
 def lesson(number: int, answer: str) -> Lesson:
@@ -58,21 +65,21 @@ def test_a_training_has_the_rounds_seed_unless_it_has_its_own(
 ) -> None:
     seen: list[TrainSettings] = []
 
-    def look(model: object, tokenizer: object, lessons: object, config: LoopConfig, folder: Path) -> None:
+    def look(model: object, tokenizer: object, lessons: object, config: LoopConfig, *_: object) -> None:
         seen.append(config.training)
         raise ReachedError
 
     write_lessons([lesson(1, "    return 1\n")], tmp_path / LESSONS)
-    monkeypatch.setattr("distill.round.study", look)
+    monkeypatch.setattr("distill.training_stage.study", look)
     with pytest.raises(ReachedError):
-        Round(config(**changes), tmp_path, number, "demo:student", MACHINE)._trained(digest_of(DEMO))
+        trained(runs(config(**changes), tmp_path, number), digest_of(DEMO))
     assert [one.seed for one in seen] == [seed]
 
 
 def test_a_student_that_was_not_measured_is_not_trained(tmp_path: Path) -> None:
     write_lessons([lesson(1, "    return 1\n")], tmp_path / LESSONS)
     with pytest.raises(StoreMismatch, match="demo:student is another model than the one that was evaluated"):
-        Round(config(), tmp_path, 1, "demo:student", MACHINE)._trained("0" * 64)
+        trained(runs(config(), tmp_path, 1), "0" * 64)
     assert [path.name for path in tmp_path.iterdir()] == [LESSONS]
 
 

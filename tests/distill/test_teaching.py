@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from distill.answers import Learning, left_out_of, lessons_of
 from distill.faults import with_faults
 from distill.lessons import FaultSource, Lesson, answer_in, read_lessons, write_lessons
 from distill.task_files import write_tasks
-from distill.teaching import left_out_of, lessons_of, stored_answers
+from distill.teaching import stored_answers
 from harness import EvalConfig, Outcome, Run, Task, evaluate, ladder_train, load_run, rules_for
 from tests.distill import made_lessons
 
@@ -82,16 +83,19 @@ def test_a_right_program_that_does_not_begin_as_the_prompt_is_left_out_and_count
     (lesson,) = lessons_of(run)
     assert lesson.prompt + lesson.completion == task.prompt + body_of(task)
     assert left_out_of(run) == {"left_out_as_another_prompt": 1}
-    assert left_out_of(run, right_only=False) == {"left_out_as_another_prompt": 2, "left_out_as_no_unicode": 1}
-    assert len(list(lessons_of(run, right_only=False))) == 1
+    assert left_out_of(run, Learning(right_only=False)) == {
+        "left_out_as_another_prompt": 2,
+        "left_out_as_no_unicode": 1,
+    }
+    assert len(list(lessons_of(run, Learning(right_only=False)))) == 1
 
 
 def test_a_question_that_is_no_unicode_makes_no_lesson(tmp_path: Path) -> None:
     task = questions()[0]
     odd = replace(task, prompt=task.prompt.replace('"""', '"""\ud800 ', 1), reference="")
     run = judged(tmp_path, [odd], [recorded(odd, body_of(task))])
-    assert list(lessons_of(run, right_only=False)) == []
-    assert left_out_of(run, right_only=False) == {"left_out_as_no_unicode": 1}
+    assert list(lessons_of(run, Learning(right_only=False))) == []
+    assert left_out_of(run, Learning(right_only=False)) == {"left_out_as_no_unicode": 1}
 
 
 @pytest.mark.parametrize(
