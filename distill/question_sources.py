@@ -19,9 +19,10 @@ from harness import (
     load_benchmark,
     mbpp_train,
     static_tiers,
+    words_train,
 )
 
-LADDER = "ladder"
+LADDER, WORDS = "ladder", "words"
 TASK_FILES = (".jsonl", ".jsonl.gz")
 
 
@@ -50,8 +51,20 @@ def _ladder(seed: int, count: int, tiers: Sequence[str], families: Sequence[str]
         yield Question(task=rung.to_task("train"), family=rung.family)
 
 
+def _words(seed: int, count: int, tiers: Sequence[str], families: Sequence[str] | None) -> Iterator[Question]:
+    for task in words_train(seed=seed, count=count, tiers=tiers):
+        yield Question(task=task)
+
+
+def _of_one_kind(tier: str) -> tuple[str, ...]:
+    """Return no kinds: in a word problem any sentence may follow any, so its tier is all there is."""
+    next(words_train(seed=0, count=1, tiers=(tier,)))  # which knows the tiers
+    return ()
+
+
 GENERATORS: Mapping[str, Generator] = {
     LADDER: Generator(draw=_ladder, families=ladder_families),
+    WORDS: Generator(draw=_words, families=_of_one_kind),
 }
 LISTS: Mapping[str, Callable[[], Benchmark]] = {
     "gsm8k": gsm8k_train,
