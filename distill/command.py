@@ -11,6 +11,7 @@ import click
 
 from distill.config import shipped
 from distill.decontaminate_command import decontaminate
+from distill.encoder_command import encoder
 from distill.picture_command import picture
 from distill.rating_command import rate
 from distill.scorer_command import scorer
@@ -27,6 +28,7 @@ def distill() -> None:
 
 
 distill.add_command(decontaminate)
+distill.add_command(encoder)
 distill.add_command(picture)
 distill.add_command(rate)
 distill.add_command(scorer)

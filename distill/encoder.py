@@ -235,17 +235,30 @@ def truncated(model: MultiExitEncoder, exit: int) -> MultiExitEncoder:
     return smaller
 
 
-def load_encoder(folder: Path) -> tuple[MultiExitEncoder, Any]:
-    """Return the encoder of a folder and its tokenizer. Raises UsageError for a folder with another model or none."""
+def load_encoder(folder: Path, **fields: Any) -> tuple[MultiExitEncoder, Any]:
+    """Return the encoder of a folder and its tokenizer, with other values of its configuration where they are given.
+
+    With another `num_labels`, the scores of classes begin anew. Raises UsageError for a folder with another model or
+    none, or with weights missing.
+    """
     register()
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, **fields)
         if not isinstance(config, MultiExitEncoderConfig):
             raise UsageError(f"{folder} is a {config.model_type} model and no multi-exit encoder")
-        model = MultiExitEncoder.from_pretrained(folder, config=config)
-        return model, AutoTokenizer.from_pretrained(folder)
+        model, notes = MultiExitEncoder.from_pretrained(
+            folder, config=config, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise UsageError(f"no encoder in {folder}: {str(error).splitlines()[0]}") from error
+    named = [key if isinstance(key, str) else key[0] for key in notes["mismatched_keys"]]
+    broken = {*notes["missing_keys"], *(key for key in named if not key.startswith("class_head.1."))}
+    if broken:
+        raise UsageError(
+            f"{folder} is not whole: {min(broken)} is missing, or has another shape than its config.json says"
+        )
+    return model, tokenizer
 
 
 def register() -> None:
