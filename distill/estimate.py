@@ -9,6 +9,7 @@ from statistics import fmean
 from distill.lessons import FaultSource
 from distill.loop import LoopConfig
 from distill.question_sources import count_of
+from distill.selection import Selection
 from distill.teaching import STUDENT, MendingLessons
 from harness import load_benchmark, rules_for
 
@@ -61,9 +62,10 @@ def estimate(config: LoopConfig) -> Iterator[Cost]:
     limit = config.max_new_tokens or rules_for("default", benchmark).max_new_tokens
     yield Cost(what="tokens written", amount=(calls + student) * limit, rule=f"at most {limit} a sample")
 
-    steps = config.training.steps_for(questions * teacher.n_samples)
+    of_each = 1 if config.answers.selection is Selection.FIRST else teacher.n_samples
+    steps = config.training.steps_for(questions * of_each)
     seen = steps * config.training.examples_per_step
-    by = "training.steps" if config.training.epochs is None else "epochs x questions x teacher.n_samples / a step's"
+    by = "training.steps" if config.training.epochs is None else f"epochs x questions x {of_each} / a step's"
     yield Cost(what="training steps", amount=steps, rule=by)
     length = fmean(len(task.prompt) + len(task.reference.removeprefix(task.prompt)) for task in benchmark.tasks)
     sides = 2 if faults.sources and config.pairs.needs_faulty else _SHOWN[teacher.mending_lessons]
