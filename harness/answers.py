@@ -17,4 +17,10 @@ def shortcoming(sample: Sample) -> Outcome | None:
     if answer(sample).strip():
         return Outcome.TRUNCATED if was_cut else None
     has_thought = bool(sample.completion.strip() or sample.reasoning or sample.reasoning_tokens)
-    return Outcome.TRUNCATED if was_cut and has_thought else Outcome.NO_CODE
+    had_no_room = not sample.completion and not sample.completion_tokens
+    return Outcome.TRUNCATED if was_cut and (has_thought or had_no_room) else Outcome.NO_CODE
+
+
+def says_no_number(outcome: Outcome, sample: Sample) -> bool:
+    """Say whether a sample has no code by what its answer says, however that ends."""
+    return outcome is Outcome.NO_CODE and bool(answer(sample).strip())

@@ -127,7 +127,7 @@ def _of_end(sides: tuple[Side, Side], samples: tuple[Sample, Sample]) -> Found |
     if not samples[long].completion.startswith(text):
         return None
     if samples[short].stop_reason is StopReason.LENGTH:
-        limits = [side.config.max_new_tokens for side in sides]
+        limits = [_limit(side.config) for side in sides]
         return Found(
             Cause.TOKEN_LIMIT, f"the same text up to where it was truncated (limits: {limits[0]}, {limits[1]})"
         )
@@ -136,6 +136,11 @@ def _of_end(sides: tuple[Side, Side], samples: tuple[Sample, Sample]) -> Found |
     if stop := next((one for one in only_here if rest.startswith(one)), None):
         return Found(Cause.STOP_STRINGS, f"the same text up to {shown(stop)}, at which one run alone stops")
     return None
+
+
+def _limit(run: RunConfig) -> str:
+    together = "" if run.max_length is None else f" and {run.max_length} with the prompt"
+    return f"{run.max_new_tokens}{together}"
 
 
 def _of_model(sides: tuple[Side, Side]) -> Found:

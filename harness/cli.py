@@ -85,7 +85,9 @@ def main(verbose: bool) -> None:
 @click.option("--greedy", is_flag=True, help="Temperature 0, one sample per task.")
 @click.option("--temperature", type=float, help="Sampling temperature; 0 is greedy.  [default: the protocol's]")
 @click.option("--top-p", type=float, help="Nucleus sampling.  [default: the protocol's]")
-@click.option("--max-new-tokens", type=int, help="Longest completion, in tokens.  [default: the protocol's]")
+@click.option(
+    "--max-new-tokens", type=int, help="Longest completion, in tokens, behind any prompt.  [default: the protocol's]"
+)
 @click.option(
     "--reasoning",
     type=click.Choice([AUTO, *RULES]),
@@ -98,7 +100,9 @@ def main(verbose: bool) -> None:
     "--max-reasoning-tokens", type=click.IntRange(1), help="Thinking gets these, and the answer --max-new-tokens."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the samples.")
-@click.option("--batch-size", "--bs", type=int, show_default="8, vllm 256", help="Prompts, or requests, at once.")
+@click.option(
+    "--batch-size", "--bs", type=int, show_default="8, vllm the engine's", help="Prompts, or requests, at once."
+)
 @click.option("--limit", type=int, help="Only the first N tasks.")
 @click.option("--tiers", type=click.Path(path_type=Path), help="A file of `harness tiers --out`: the tasks' tiers.")
 @click.option("--weak-below", type=float, metavar="RATE", help="A tier is weak below this pass rate, in 0..1.")

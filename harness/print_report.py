@@ -97,6 +97,7 @@ def _count_lines(report: Report) -> Iterator[str]:
         "hardcoded": (report.hardcoded, "that passed have the answers to the tests in their source"),
         "base only": (report.base_only, "pass the base tests and not the others"),
         "truncated": (report.truncated_completions, "end at the token limit, whatever became of them"),
+        "no room": (report.no_room, "have a prompt with all the tokens that it and the answer may have together"),
         "no code": (report.no_code, "are blank, or nothing is left of them by extraction"),
     }
     for name, (count, what) in counts.items():

@@ -9,7 +9,7 @@ from itertools import islice
 
 from harness.chat import Chat, Message
 from harness.lines import to_json
-from harness.models.seam import Asked, Model, Prompt, Reading
+from harness.models.seam import Asked, GenerationSettings, Model, Prompt, Reading
 from harness.protocols import PROTOCOLS
 from harness.protocols.families import family_of
 from harness.records import Benchmark
@@ -30,14 +30,16 @@ class AskedPrompt:
     tokens_digest: str = ""
 
 
-def asked_prompts(model: Model, prompts: Sequence[Prompt]) -> tuple[AskedPrompt, ...]:
+def asked_prompts(model: Model, prompts: Sequence[Prompt], settings: GenerationSettings) -> tuple[AskedPrompt, ...]:
     """Return what a model is asked for each prompt; nothing for a model that does not say.
 
-    Raises `UsageError` for prompts that it cannot be asked, `ModelUnavailable` for a server that fails.
+    Raises `UsageError` for what it cannot be asked, `ModelUnavailable` for a server that fails.
     """
     if not isinstance(model, Reading):
         return ()
-    return tuple(_recorded(prompt, asked) for prompt, asked in zip(prompts, model.asked(prompts), strict=True))
+    return tuple(
+        _recorded(prompt, asked) for prompt, asked in zip(prompts, model.asked(prompts, settings), strict=True)
+    )
 
 
 def _recorded(prompt: Prompt, asked: Asked) -> AskedPrompt:

@@ -264,6 +264,7 @@ class Report:
     base_only: int = 0  # + benchmarks: samples that passed the base tests and not the others
     stopped_early: bool = False  # by a sequential gate or a time limit; the scores are of the tasks until then
     truncated_completions: int = 0  # those that ended at the token limit, whatever became of them
+    no_room: int = 0  # of these, those whose prompt left no token for an answer
     no_code: int = 0  # completions that are blank, or of which extraction leaves nothing
     extraction_loss: ExtractionLoss | None = None  # None where it was not looked for
     caveats: tuple[str, ...] = ()  # see RunConfig

@@ -53,6 +53,7 @@ class Tally:
     completion_tokens: int = 0
     reasoning_tokens: int = 0
     truncated_completions: int = 0
+    no_room: int = 0
     no_code: int = 0
     extraction_loss: ExtractionLoss | None = None
 
@@ -69,6 +70,7 @@ class Tally:
         self.completion_tokens += sample.completion_tokens or 0
         self.reasoning_tokens += sample.reasoning_tokens or 0
         self.truncated_completions += sample.stop_reason is StopReason.LENGTH
+        self.no_room += sample.stop_reason is StopReason.LENGTH and sample.completion_tokens == 0
         program = sample.program.strip()
         is_empty = not program or program == self.prompts.get(sample.task_id, "").strip()
         self.no_code += is_empty or not answer(sample).strip()
@@ -160,6 +162,7 @@ def build_report(
         base_only=tally.base_only,
         stopped_early=stopped_early,
         truncated_completions=tally.truncated_completions,
+        no_room=tally.no_room,
         no_code=tally.no_code,
         extraction_loss=tally.extraction_loss,
         caveats=config.caveats,

@@ -112,6 +112,7 @@ def _written(config: EvalConfig, benchmark: Benchmark, source: Source) -> RunCon
         temperature=source.decoding.temperature,
         top_p=source.decoding.top_p,
         max_new_tokens=source.decoding.max_new_tokens,
+        max_length=source.decoding.max_length,
         stop=source.stop,
         reasoning=source.decoding.reasoning,
         max_reasoning_tokens=source.decoding.max_reasoning_tokens,

@@ -57,6 +57,7 @@ class RunConfig:
     caveats: tuple[str, ...] = ()  # what the origin's model would have been asked otherwise, or stopped at
     reasoning: ReasoningRule = ReasoningRule.NONE
     max_reasoning_tokens: int | None = None  # on top of max_new_tokens; None: thinking and answer share those
+    max_length: int | None = None  # of prompt and max_new_tokens together; None: no such limit
     audited: bool = False  # whether samples that do not pass are judged by the other rules as well
     tokenizer_digest: str = ""  # of the tokenizer's files; empty where nothing here reads prompts
     template_digest: str = ""  # of its chat template; empty without one

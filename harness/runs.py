@@ -160,6 +160,8 @@ def _settings(config: RunConfig) -> dict[str, str]:
     settings = {name: str(getattr(config, name)) for name in _SETTINGS}
     if config.reasoning.thinks:
         settings |= {"reasoning": config.reasoning, "max_reasoning_tokens": str(config.max_reasoning_tokens)}
+    if config.max_length is not None:
+        settings |= {"max_length": str(config.max_length)}
     return {**settings, "tiers_digest": config.tiers_digest} if config.tiers_digest else settings
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.errors import UsageError
-from harness.model_options import BATCH_SIZES
 from harness.protocols import Rules
 from harness.reasoning import AUTO, RULES, ReasoningRule
 
@@ -17,6 +16,9 @@ class Decoding:
     After `time_limit_seconds` of writing (None: no limit) no more samples come, and the report says
     `stopped_early`; what was answered is judged. The same call again goes on with the others, and has its time anew.
 
+    With `max_length`, prompt and `max_new_tokens` together have at most these (see `GenerationSettings`). Where
+    `max_new_tokens` is given and this is not, there is no such limit, whatever the protocol has.
+
     `reasoning` is a rule of `harness.reasoning`, or auto: the one that fits the model. With `max_reasoning_tokens` its
     thinking has at most these and its answer `max_new_tokens`; without, both have those together.
     """
@@ -26,6 +28,7 @@ class Decoding:
     temperature: float | None = None
     top_p: float | None = None
     max_new_tokens: int | None = None
+    max_length: int | None = None
     seed: int = 0
     batch_size: int | None = None
     time_limit_seconds: float | None = None
@@ -41,6 +44,7 @@ class Resolved:
     temperature: float = 0.0
     top_p: float = 1.0
     max_new_tokens: int = 0
+    max_length: int | None = None
     seed: int = 0
     batch_size: int = 1
     time_limit_seconds: float | None = None
@@ -49,11 +53,12 @@ class Resolved:
 
 
 def resolved_by(
-    decoding: Decoding, rules: Rules, backend: str, fitting: ReasoningRule = ReasoningRule.NONE
+    decoding: Decoding, rules: Rules, at_once: int, fitting: ReasoningRule = ReasoningRule.NONE
 ) -> Resolved:
-    """Return decoding with nothing left open, by a protocol, a backend, and the rule that fits a model's thinking.
+    """Return decoding with nothing left open, by a protocol, and by what a model says of itself.
 
-    Raises UsageError for what cannot be.
+    `at_once` is the batch size where none is asked for, `fitting` the rule that fits the model's thinking. Raises
+    UsageError for what cannot be.
     """
     n_samples = rules.n_samples if decoding.n_samples is None else decoding.n_samples
     temperature = rules.temperature if decoding.temperature is None else decoding.temperature
@@ -64,13 +69,15 @@ def resolved_by(
     if n_samples > 1 and temperature == 0.0:
         raise UsageError(f"{n_samples} greedy samples of a task are all the same: give --temperature as well")
     reasoning = _reasoning(decoding, fitting)
+    max_length = rules.max_length if decoding.max_new_tokens is None else None
     return Resolved(
         n_samples=n_samples,
         temperature=temperature,
         top_p=rules.top_p if decoding.top_p is None else decoding.top_p,
         max_new_tokens=rules.max_new_tokens if decoding.max_new_tokens is None else decoding.max_new_tokens,
+        max_length=max_length if decoding.max_length is None else decoding.max_length,
         seed=decoding.seed,
-        batch_size=BATCH_SIZES.get(backend, 1) if decoding.batch_size is None else decoding.batch_size,
+        batch_size=at_once if decoding.batch_size is None else decoding.batch_size,
         time_limit_seconds=decoding.time_limit_seconds,
         reasoning=reasoning,
         max_reasoning_tokens=decoding.max_reasoning_tokens,

@@ -12,10 +12,19 @@ from harness.backends import OpenModels as OpenModels
 from harness.backends import open_model as open_model
 from harness.chat import Chat
 from harness.errors import UsageError
-from harness.model_options import HF, OPENAI
+from harness.model_options import BATCH_SIZES, HF, OPENAI
 from harness.model_options import ModelOptions as ModelOptions
 from harness.models.reference import ReferenceModel
-from harness.models.seam import Batching, Completion, GenerationSettings, Model, Prompt, Reading, Thinker
+from harness.models.seam import (
+    Batching,
+    Completion,
+    GenerationSettings,
+    Model,
+    Prompt,
+    Queueing,
+    Reading,
+    Thinker,
+)
 from harness.prompts import AskedPrompt, asked_prompts, chat_protocol, whole_groups
 from harness.protocols import Rules, default, rules_for
 from harness.reasoning import ReasoningRule, answer_of
@@ -139,6 +148,8 @@ def _from_opened(
             f"{name} has a chat template, and the protocol {default.NAME} has it go on from texts: --protocol {other} "
             "asks it as a chat model"
         )
+    for text in _crowded(source, benchmark, rules):
+        models.say_once(text)
     runtime = model.runtime
     return replace(
         source,
@@ -147,16 +158,29 @@ def _from_opened(
     )
 
 
+def _crowded(source: Source, benchmark: Benchmark, rules: Rules) -> Iterator[str]:
+    """Yield what to know of prompts that leave no room for an answer."""
+    limit = source.decoding.max_length
+    full = [one.task_id for one in source.prompts if limit is not None and (one.tokens or 0) >= limit]
+    if full:
+        yield (
+            f"{len(full)} of {len(source.prompts)} prompts of {benchmark.name}, first {full[0]}, have {limit} tokens "
+            f"or more, which {rules.name} gives to prompt and answer together: nothing is asked there, and their "
+            "samples have run out of tokens. --max-new-tokens is for the answer alone"
+        )
+
+
 def _from_model(
     model: Model, benchmark: Benchmark, tasks: tuple[Task, ...], decoding: Decoding, names: tuple[str, str]
 ) -> Source:
     """Return a source that has a model write what is not there yet, in the order of tasks."""
     rules = rules_for(decoding.protocol, benchmark)
-    resolved = resolved_by(decoding, rules, names[1], _fitting(model, rules, tasks[0]))
+    resolved = resolved_by(decoding, rules, _at_once(model, names[1]), _fitting(model, rules, tasks[0]))
     settings = GenerationSettings(
         temperature=resolved.temperature,
         top_p=resolved.top_p,
         max_new_tokens=resolved.max_new_tokens,
+        max_length=resolved.max_length,
         stop=rules.stop,
         batch_size=resolved.batch_size,
         reasoning=resolved.reasoning,
@@ -202,10 +226,15 @@ def _from_model(
         stop=rules.stop,
         is_at_hand=isinstance(model, ReferenceModel),
         extraction="" if isinstance(model, ReferenceModel) else rules.extraction,
-        prompts=asked_prompts(model, [prompt_of(task, 0) for task in tasks]),
+        prompts=asked_prompts(model, [prompt_of(task, 0) for task in tasks], settings),
         tokenizer_digest=model.tokenizer_digest if isinstance(model, Reading) else "",
         template_digest=model.template_digest if isinstance(model, Reading) else "",
     )
+
+
+def _at_once(model: Model, backend: str) -> int:
+    """Return how many prompts or requests a model is best given at once."""
+    return model.at_once if isinstance(model, Queueing) else BATCH_SIZES.get(backend, 1)
 
 
 def _fitting(model: Model, rules: Rules, task: Task) -> ReasoningRule:

@@ -120,9 +120,12 @@ def decoding(config: RunConfig) -> str:
         return "read from files, decoding not stated"
     if config.backend == "reference":
         return "the benchmarks' own solutions"
+    tokens = f"{config.max_new_tokens} tokens"
+    if config.max_length is not None:
+        tokens += f", {config.max_length} with the prompt"
     if config.temperature == 0:
-        return f"greedy, at most {config.max_new_tokens} tokens"
-    return f"T={config.temperature:g}, top-p {config.top_p:g}, at most {config.max_new_tokens} tokens"
+        return f"greedy, at most {tokens}"
+    return f"T={config.temperature:g}, top-p {config.top_p:g}, at most {tokens}"
 
 
 def limits(config: RunConfig) -> str:

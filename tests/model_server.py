@@ -50,6 +50,7 @@ class Server:
     always: Trouble | None = None
     spared: frozenset[str] = frozenset()  # prompts that have no trouble, however often they are asked again
     greeting: Trouble | None = None
+    objects: Callable[[dict[str, Any]], dict[str, Any] | None] = field(default=lambda request: None)  # the error said
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     at_once: int = 0
@@ -65,7 +66,7 @@ class Server:
     def trouble_for(self, request: dict[str, Any]) -> Trouble | None:
         """Note a request, and return what is to be done instead of answering it."""
         with self.lock:
-            if request["max_tokens"] == 1:
+            if request.get("max_tokens", request.get("max_completion_tokens")) == 1:
                 return self.greeting
             self.asked.append(request)
             if request.get("prompt") in tuple(self.spared):
@@ -93,6 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if trouble := state.trouble_for(request):
                 trouble(self)
+            elif error := state.objects(request):
+                self.send(400, {"error": error})
             elif request["model"] != MODEL:
                 self.send(404, {"error": {"message": f"The model `{request['model']}` does not exist."}})
             else:

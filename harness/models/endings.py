@@ -79,15 +79,16 @@ class Thinking:
 
 
 class RowWatch:
-    """Says when a row is over by its text: a stop string in its answer, or a budget that is used up.
+    """Says when a row is over by its text: a stop string in its answer, or a budget of its own that is used up.
 
     It reads the decoded text, so a stop string may span tokens or begin and end inside of them.
     """
 
-    def __init__(self, tokenizer: Any, prompt: list[int], settings: GenerationSettings) -> None:
+    def __init__(self, tokenizer: Any, request: Request) -> None:
+        settings = request.settings
         self.tokens: list[int] = []
         self._tokenizer = tokenizer
-        self._prompt = prompt
+        self._prompt = request.tokens
         self._settings = settings
         self._thinking = Thinking(tokenizer, settings.reasoning)
         # No token that matters is shorter than one byte of the stop string.
@@ -116,10 +117,10 @@ class RowWatch:
 class StopLookout:
     """Ends the rows that `RowWatch` finds over, within `STEPS_BETWEEN_LOOKS` steps. A stopping criterion."""
 
-    def __init__(self, tokenizer: Any, prompts: Sequence[list[int]], settings: GenerationSettings) -> None:
-        watched = prompts if has_watches(settings) else ()
-        self._watches = {row: RowWatch(tokenizer, prompt, settings) for row, prompt in enumerate(watched)}
-        self._seen = max(len(prompt) for prompt in prompts)  # columns: the prompts are filled up to the longest
+    def __init__(self, tokenizer: Any, batch: Sequence[Request]) -> None:
+        watched = ((row, request) for row, request in enumerate(batch) if has_watches(request.settings))
+        self._watches = {row: RowWatch(tokenizer, request) for row, request in watched}
+        self._seen = max(len(request.tokens) for request in batch)  # columns: prompts are filled up to the longest
         self._ended: Any = None
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
@@ -161,9 +162,7 @@ def has_any(text: str, stop: Sequence[str]) -> bool:
     return any(one in text for one in stop)
 
 
-def finish(
-    tokenizer: Any, request: Request, output: list[int], end_tokens: frozenset[int], settings: GenerationSettings
-) -> Completion:
+def finish(tokenizer: Any, request: Request, output: list[int], end_tokens: frozenset[int]) -> Completion:
     """Make a row's tokens a completion: cut at the first end token or a used-up budget, then at a stop string.
 
     `output` are the tokens after the prompt, padding included. The count covers the tokens up to and including the
@@ -171,6 +170,7 @@ def finish(
     no text), but not of the thinking, whose marks some tokenizers count among them. What came to none of its ends has
     been cut by the deadline, where there is one.
     """
+    settings = request.settings
     end = next((place for place, token in enumerate(output) if token in end_tokens), len(output))
     thinking = Thinking(tokenizer, settings.reasoning)
     thinking.follow(output[:end])

@@ -7,12 +7,12 @@ what is no answer. What is withheld from us, or taken apart by the server, is th
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.models.patience import Unusable
+from harness.models.patience import Unusable, message_of
 from harness.models.replies import Answer, ChatAnswer, Turn, Usage, read
-from harness.models.seam import Asked, GenerationSettings
+from harness.models.seam import Asked
 from harness.records import StopReason
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _REASONS = {
     "length": StopReason.LENGTH,
 }
 _FILTERED = "content_filter"
+# What OpenAI says, as a refusal, of a model that was still thinking at the limit of tokens.
+_RAN_OUT = "Could not finish the message because max_tokens or model output limit was reached"
 _TOOLS = frozenset({"tool_calls", "function_call"})
 
 
@@ -44,24 +46,20 @@ class Said:
     system_fingerprint: str | None
 
 
-async def ask(client: AsyncOpenAI, model: str, asked: Asked, settings: GenerationSettings, seed: int) -> Said:
-    """Return the answer to one request.
+async def ask(client: AsyncOpenAI, model: str, asked: Asked, parameters: dict[str, Any]) -> Said:
+    """Return the answer to one request, with these parameters beside the prompt.
 
     Raises `Unusable` for an answer that is none, `Withheld` for one that is filtered or was taken for calls of tools,
     and what the client raises.
     """
-    return await (_chat if asked.messages else _completion)(client, model, asked, settings, seed)
+    return await (_chat if asked.messages else _completion)(client, model, asked, parameters)
 
 
-async def _completion(client: AsyncOpenAI, model: str, asked: Asked, settings: GenerationSettings, seed: int) -> Said:
+async def _completion(client: AsyncOpenAI, model: str, asked: Asked, parameters: dict[str, Any]) -> Said:
     response = await client.completions.with_raw_response.create(
         model=model,
         prompt=(asked.text or "") if asked.tokens is None else list(asked.tokens),
-        max_tokens=settings.most_tokens,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        seed=seed,
-        **_stop(settings),
+        **parameters,
     )
     answer = read(Answer, response.content)
     if not answer.choices:
@@ -77,16 +75,23 @@ async def _completion(client: AsyncOpenAI, model: str, asked: Asked, settings: G
     )
 
 
-async def _chat(client: AsyncOpenAI, model: str, asked: Asked, settings: GenerationSettings, seed: int) -> Said:
-    response = await client.chat.completions.with_raw_response.create(
-        model=model,
-        messages=[asdict(one) for one in asked.messages],
-        max_tokens=settings.most_tokens,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        seed=seed,
-        **_stop(settings),
-    )
+async def _chat(client: AsyncOpenAI, model: str, asked: Asked, parameters: dict[str, Any]) -> Said:
+    from openai import BadRequestError
+
+    messages: Any = [asdict(one) for one in asked.messages]
+    try:
+        response = await client.chat.completions.with_raw_response.create(model=model, messages=messages, **parameters)
+    except BadRequestError as error:
+        if not message_of(error).startswith(_RAN_OUT):
+            raise
+        return Said(
+            text="",
+            stop_reason=StopReason.LENGTH,
+            reasoning=None,
+            usage=Usage(),
+            model=None,
+            system_fingerprint=None,
+        )
     answer = read(ChatAnswer, response.content)
     if not answer.choices:
         raise Unusable("no choices")
@@ -124,8 +129,3 @@ def _reason(finish_reason: str | None) -> StopReason:
     if finish_reason not in _REASONS:
         raise Unusable(f"finish_reason {finish_reason}")
     return _REASONS[finish_reason]
-
-
-def _stop(settings: GenerationSettings) -> dict[str, list[str]]:
-    # A server looks for stop strings in the thinking, too (vLLM does, also where it takes the thinking out).
-    return {"stop": list(settings.stop)} if settings.stop and not settings.reasoning.thinks else {}

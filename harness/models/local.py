@@ -146,16 +146,18 @@ class LocalModel:
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
         """Yield one completion per prompt, in order, a window of some batches at a time.
 
-        A prompt that leaves less room than `most_tokens` gets what room there is. A deadline is kept to the token.
+        A prompt that leaves less room than `most_tokens` gets what room there is, by `max_length` also none. A deadline
+        is kept to the token.
         Raises `UsageError` before any work when a prompt leaves none or a setting makes no sense, `ModelUnavailable`
         when the model fails, behind what was written by then; what was not has no text, as at a deadline.
         """
         see_that_they_make_sense(settings)
-        requests = self._reader.requests(prompts, settings.most_tokens)
+        requests = self._reader.requests(prompts, settings)
         window = self.together(settings.batch_size)
         for start in range(0, len(requests), window):
-            completed: dict[int, Completion] = {}
-            failure = self._complete_window(requests[start : start + window], settings, completed)
+            taken = requests[start : start + window]
+            completed = {row.place: self._finished(row, []) for row in taken if not row.limit}
+            failure = self._complete_window([row for row in taken if row.limit], settings, completed)
             for place in range(start, max(completed, default=start - 1) + 1):
                 yield completed.get(place, _UNANSWERED)
             if failure:
@@ -166,16 +168,16 @@ class LocalModel:
     ) -> ModelUnavailable | None:
         """Put what is written into `completed`, by place; return what ended it before all was."""
         try:
-            for batch in _batches(requests, settings.batch_size):
+            for batch in _batches(requests, settings.batch_size, self.runtime.context_tokens):
                 completions = self._complete(batch, settings)
                 completed.update(zip((row.place for row in batch), completions, strict=True))
         except ModelUnavailable as error:
             return error
         return None
 
-    def asked(self, prompts: Sequence[Prompt]) -> list[Asked]:
+    def asked(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> list[Asked]:
         """Return what the model is asked, in order. Raises `UsageError` for a prompt that `generate` would refuse."""
-        return self._reader.asked(prompts)
+        return self._reader.asked(prompts, settings)
 
     def together(self, batch_size: int) -> int:
         """Return how many prompts, in order, are sorted into batches together."""
@@ -226,7 +228,7 @@ class LocalModel:
             raise ModelUnavailable(f"{self.name} failed while {doing}: {first_line(error)}") from error
 
     def _complete(self, batch: list[Request], settings: GenerationSettings) -> list[Completion]:
-        """Decode one batch, whose rows all have the same limit."""
+        """Decode one batch, until its last row has come to its limit."""
         import torch
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
@@ -239,7 +241,7 @@ class LocalModel:
         padded = [[self._pad] * (width - len(tokens)) + tokens for tokens in prompts]
         mask = [[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in prompts]
         chooser = Chooser([row.seed for row in batch], settings.temperature, settings.top_p)
-        criteria: list[Any] = [StopLookout(self._tokenizer, prompts, settings)]
+        criteria: list[Any] = [StopLookout(self._tokenizer, batch)]
         if settings.deadline is not None:
             criteria.append(Deadline(settings.deadline))
         with self._failures_said("generating", len(batch)):
@@ -247,7 +249,7 @@ class LocalModel:
                 input_ids=torch.tensor(padded, device=self._model.device),
                 attention_mask=torch.tensor(mask, device=self._model.device),
                 generation_config=GenerationConfig(
-                    max_new_tokens=batch[0].limit,
+                    max_new_tokens=max(row.limit for row in batch),
                     do_sample=False,
                     pad_token_id=self._pad,
                     eos_token_id=sorted(self._end_tokens) or None,
@@ -255,21 +257,22 @@ class LocalModel:
                 logits_processor=LogitsProcessorList([chooser]),
                 stopping_criteria=StoppingCriteriaList(criteria),
             )
-        return [
-            finish(self._tokenizer, request, row[width:], self._end_tokens, settings)
-            for request, row in zip(batch, rows.tolist(), strict=True)
-        ]
+        return [self._finished(request, row[width:]) for request, row in zip(batch, rows.tolist(), strict=True)]
+
+    def _finished(self, request: Request, output: list[int]) -> Completion:
+        return finish(self._tokenizer, request, output, self._end_tokens)
 
 
-def _batches(requests: list[Request], size: int) -> Iterator[list[Request]]:
-    """Group rows of like length, the longest first. A batch has one limit.
+def _batches(requests: list[Request], size: int, context: int | None) -> Iterator[list[Request]]:
+    """Group rows of like length, the longest first.
 
-    Limits differ only near the end of the context. There, a batch runs on until its slowest row is done, which would
-    push its longer rows beyond the last position that the model knows.
+    A batch runs on until its slowest row is done. Where that would push its longest row beyond the last position that
+    the model knows, another one begins.
     """
     batch: list[Request] = []
-    for request in sorted(requests, key=lambda row: (row.limit, -len(row.tokens), row.place)):
-        if batch and (len(batch) == size or request.limit != batch[0].limit):
+    for request in sorted(requests, key=lambda row: (-len(row.tokens), row.place)):
+        too_far = bool(batch) and context is not None and len(batch[0].tokens) + request.limit > context
+        if len(batch) == size or too_far:
             yield batch
             batch = []
         batch.append(request)

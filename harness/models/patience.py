@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ _TRY_AGAIN = frozenset({408, 409, 425, 429})  # and all from 500
 _THE_REQUEST = frozenset({400, 413, 422})  # what is wrong is in the request
 _THE_KEY = frozenset({401, 403})
 _MESSAGE_CHARACTERS = 300
+# How a refusal is told that is of a parameter, and which one, where its own field for that does not say it.
+_UNSUPPORTED = re.compile(r"unsupported|(?:not|n't) (?:be )?support", re.IGNORECASE)
+_PARAMETER = re.compile(r"\b(max_tokens|temperature|top_p|stop|seed)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,16 @@ class Unusable(Exception):
     """An answer that is none. Raised by what `patiently` calls."""
 
 
+class Refused(UsageError):
+    """A server refuses a request. `parameter` is the one that it says it does not support; empty where it is another
+    matter.
+    """
+
+    def __init__(self, message: str, parameter: str = "") -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
 class Denied(ModelUnavailable):
     """A server says that it will not, whatever the request is: a wrong key, no such model, no such endpoint."""
 
@@ -61,7 +75,7 @@ async def patiently(
 ) -> Said:
     """Return what `ask` returns in the end.
 
-    `hidden` takes secrets out of what a server says. Raises `UsageError` when the server refuses the request, `Denied`
+    `hidden` takes secrets out of what a server says. Raises `Refused` when the server refuses the request, `Denied`
     when it refuses any, `ModelUnavailable` when it fails too often.
     """
     from openai import APIError, APIStatusError, APITimeoutError
@@ -79,7 +93,7 @@ async def patiently(
         except Unusable as error:
             problem = f"an answer that is none ({_short(hidden(str(error)))})"
         except APIStatusError as error:
-            problem = f"HTTP {error.status_code}: {_short(hidden(_message_of(error)))}"
+            problem = f"HTTP {error.status_code}: {_short(hidden(message_of(error)))}"
             if error.status_code < 500 and error.status_code not in _TRY_AGAIN:
                 raise _refusal(error, problem) from None  # which would show the request, and so the key
             wait = max(wait, _wait_asked_for(error))
@@ -93,9 +107,19 @@ async def patiently(
     raise ModelUnavailable(f"the server failed to answer, {attempt} times; at last: {problem}")
 
 
-def _message_of(error: APIStatusError) -> str:
+def message_of(error: APIStatusError) -> str:
+    """Return what a server says of what it refuses or fails at."""
     said = error.body.get("message") if isinstance(error.body, dict) else None
     return said if isinstance(said, str) else error.message
+
+
+def _unsupported(error: APIStatusError) -> str:
+    """Return the parameter that a refusal is of, of those that are sent; empty where it is of something else."""
+    message = message_of(error)
+    if not _UNSUPPORTED.search(message):
+        return ""
+    found = _PARAMETER.fullmatch(str(error.param)) or _PARAMETER.search(message)
+    return found[1] if found else ""
 
 
 def _short(text: str) -> str:
@@ -105,7 +129,7 @@ def _short(text: str) -> str:
 
 def _refusal(error: APIStatusError, problem: str) -> UsageError | ModelUnavailable:
     if error.status_code in _THE_REQUEST:
-        return UsageError(f"the server refuses the request: {problem}")
+        return Refused(f"the server refuses the request: {problem}", _unsupported(error))
     key = " (the key is read from OPENAI_API_KEY)" if error.status_code in _THE_KEY else ""
     return Denied(f"the server denies access{key}: {problem}" if key else f"the server has no such thing: {problem}")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 import msgspec
@@ -111,6 +113,12 @@ class Served:
     root: str | None = None
     owned_by: str | None = None
     system_fingerprint: str | None = None
+
+
+def digest_of(address: str, name: str, served: Served) -> str:
+    """Return the SHA-256 of the address and what the server says of the model, but for the state of its engine."""
+    known = [address, name, asdict(replace(served, system_fingerprint=None))]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
 def read(kind: type[Record], content: bytes) -> Record:

@@ -14,18 +14,22 @@ from harness.chat import Chat
 from harness.errors import UsageError
 from harness.models.loading import Words
 from harness.models.rendering import render, template_digest
-from harness.models.seam import Asked, Prompt, see_that_it_is_unicode
+from harness.models.seam import Asked, GenerationSettings, Prompt, see_that_it_is_unicode
 from harness.reasoning import CLOSE, OPEN, ReasoningRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A prompt to be: its place in the order asked for, its tokens, how many may follow, and its sample's seed."""
+    """A prompt to be: its place in the order asked for, its tokens, how many may follow, and its sample's seed.
+
+    `settings` are those behind this prompt. With a `limit` of 0 nothing is to be asked.
+    """
 
     place: int
     tokens: list[int]
     limit: int
     seed: int
+    settings: GenerationSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +51,23 @@ class Reader:
         """The SHA-256 of the chat template, empty where there is none."""
         return template_digest(self.tokenizer, self.name)
 
-    def requests(self, prompts: Sequence[Prompt], most_tokens: int) -> list[Request]:
+    def requests(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> list[Request]:
         """Return one request per prompt, in order; a prompt that leaves less room than asked for gets what there is.
 
-        Raises `UsageError` for a prompt that leaves none, or is not valid Unicode, and for a chat that the model's
-        template does not take.
+        Raises `UsageError` for a prompt that leaves none in the context, or is not valid Unicode, and for a chat that
+        the model's template does not take.
         """
         requests = []
-        for place, (prompt, asked) in enumerate(zip(prompts, self.asked(prompts), strict=True)):
+        for place, (prompt, asked) in enumerate(zip(prompts, self.asked(prompts, settings), strict=True)):
             tokens = list(asked.tokens or ())
-            limit = most_tokens if self.context is None else min(most_tokens, self.context - len(tokens))
-            requests.append(Request(place=place, tokens=tokens, limit=limit, seed=prompt.seed))
+            own, limit = settings, 0
+            if settings.leaves_room(len(tokens)):
+                own = settings.behind(len(tokens))
+                limit = own.most_tokens if self.context is None else min(own.most_tokens, self.context - len(tokens))
+            requests.append(Request(place=place, tokens=tokens, limit=limit, seed=prompt.seed, settings=own))
         return requests
 
-    def asked(self, prompts: Sequence[Prompt]) -> list[Asked]:
+    def asked(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> list[Asked]:
         """Return the text and the tokens of each prompt, in order.
 
         Raises `UsageError` as `requests` does.
@@ -68,7 +75,7 @@ class Reader:
         read: dict[str | Chat, Asked] = {}  # n samples of a task share their prompt
         for prompt in prompts:
             if prompt.text not in read:
-                read[prompt.text] = self._read(prompt)
+                read[prompt.text] = self._read(prompt, settings)
         return [read[prompt.text] for prompt in prompts]
 
     def reasoning(self, prompt: Prompt) -> ReasoningRule:
@@ -79,17 +86,22 @@ class Reader:
         own, template = self.tokenizer.get_added_vocab(), str(getattr(self.tokenizer, "chat_template", None))
         if not all(mark in own or mark in template for mark in (OPEN, CLOSE)):
             return ReasoningRule.NONE
-        text = self.asked([prompt])[0].text or ""
+        text = self._text(prompt)
         return ReasoningRule.OPENED if text.rstrip().endswith(OPEN) else ReasoningRule.THINK
 
-    def _read(self, prompt: Prompt) -> Asked:
-        is_chat = isinstance(prompt.text, Chat)
+    def _text(self, prompt: Prompt) -> str:
         text = render(self.tokenizer, prompt.text, self.name) if isinstance(prompt.text, Chat) else prompt.text
         see_that_it_is_unicode(text, f"{prompt.task_id}: the prompt")
+        return text
+
+    def _read(self, prompt: Prompt, settings: GenerationSettings) -> Asked:
+        text = self._text(prompt)
         # What begins and ends texts stands in the template already.
+        is_chat = isinstance(prompt.text, Chat)
         tokens: list[int] = self.tokenizer(text, add_special_tokens=not is_chat, verbose=False)["input_ids"]
         tokens = tokens or [self.filler]  # a model must be given something to continue
-        if self.context is not None and len(tokens) >= self.context:
+        is_asked = settings.leaves_room(len(tokens))
+        if is_asked and self.context is not None and len(tokens) >= self.context:
             raise UsageError(
                 f"{prompt.task_id}: the prompt has {len(tokens)} tokens, and the context of {self.name} holds"
                 f" {self.context}: there is no room for an answer. Leave the task out or take a model with more"

@@ -8,7 +8,7 @@ A model knows nothing of tasks, tests or scores: prompts in, completions out, in
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from harness.chat import Chat, Message
@@ -36,6 +36,8 @@ class GenerationSettings:
 
     `reasoning` says what of a completion is thinking. Stop strings act behind it alone; with `max_reasoning_tokens` it
     has at most these, its marks included, and the answer `max_new_tokens`; without, both have those together.
+    `max_length` bounds what that leaves once more: prompt and `max_new_tokens` together have at most these (None: no
+    such bound). A prompt that has them by itself is not asked: its completion is empty and has run out of tokens.
     `deadline`, of `time.monotonic()`, is when a model stops writing: what is not ended by then ends with
     `StopReason.TIME`, prompts that it has not begun as well. None: it takes as long as it takes.
     """
@@ -43,6 +45,7 @@ class GenerationSettings:
     temperature: float = 0.0
     top_p: float = 1.0
     max_new_tokens: int = 512
+    max_length: int | None = None
     stop: tuple[str, ...] = ()
     batch_size: int = 8
     deadline: float | None = None
@@ -53,6 +56,16 @@ class GenerationSettings:
     def most_tokens(self) -> int:
         """The most tokens of a completion, thinking and answer together."""
         return self.max_new_tokens + (self.max_reasoning_tokens or 0)
+
+    def leaves_room(self, prompt_tokens: int) -> bool:
+        """Say whether a prompt of so many tokens may have an answer by `max_length`."""
+        return self.max_length is None or prompt_tokens < self.max_length
+
+    def behind(self, prompt_tokens: int) -> GenerationSettings:
+        """Return the settings for a prompt of so many tokens, which leaves room: as many new ones as fit."""
+        if self.max_length is None:
+            return self
+        return replace(self, max_new_tokens=min(self.max_new_tokens, self.max_length - prompt_tokens), max_length=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +148,10 @@ class Reading(Protocol):
     tokenizer_digest: str
     template_digest: str
 
-    def asked(self, prompts: Sequence[Prompt]) -> list[Asked]:
-        """Return what `generate` would ask, in order.
+    def asked(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> list[Asked]:
+        """Return what `generate` would ask by these settings, in order.
 
-        Raises `UsageError` for a prompt that it would refuse, `ModelUnavailable` for a server that fails.
+        Raises `UsageError` for prompts and settings that it would refuse, `ModelUnavailable` for a server that fails.
         """
 
 
@@ -148,6 +161,13 @@ class Batching(Protocol):
 
     def together(self, batch_size: int) -> int:
         """Return how many prompts, in order, share batches with each other and with no others."""
+
+
+@runtime_checkable
+class Queueing(Protocol):
+    """Makes its own batches of many requests. Offered by a `Model`, or not."""
+
+    at_once: int  # requests that it is best given at a time, if nobody says otherwise
 
 
 @runtime_checkable
@@ -165,6 +185,7 @@ def see_that_they_make_sense(settings: GenerationSettings) -> None:
         "temperature of 0 or more": settings.temperature >= 0,
         "top_p above 0 and up to 1": 0 < settings.top_p <= 1,
         "max_new_tokens of 1 or more": settings.max_new_tokens >= 1,
+        "max_length of 1 or more": settings.max_length is None or settings.max_length >= 1,
         "batch_size of 1 or more": settings.batch_size >= 1,
         "max_reasoning_tokens of 1 or more": budget is None or budget >= 1,
         "rule for the thinking that max_reasoning_tokens is for": budget is None or settings.reasoning.thinks,

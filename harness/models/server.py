@@ -1,35 +1,31 @@
 """Models behind a server that speaks OpenAI's protocol: vLLM, llama.cpp, a hosted service, ...
 
-Covers the address, what is asked of it, and one request per sample; `endpoints` sends one and reads the answer,
-`patience` asks again, `in_order` has many requests under way at once. The package openai is imported inside functions
-only.
+Covers what is asked, one request per sample, and what is found out about a server before any work; `connection` has the
+requests made. The package openai is imported inside functions only.
 
-The key is read from the environment, sent, and taken out of whatever the server says; no file and no message has it.
+No file and no message has the key.
 What is repeatable: nothing for certain. Seeds are sent, and a server may batch, round or be updated as it likes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from harness.chat import Chat, Message
 from harness.errors import MissingDependency, ModelUnavailable, UsageError
 from harness.evidence import clean
-from harness.model_options import KEY, address_of
-from harness.models.endpoints import Said, Withheld, ask
-from harness.models.in_order import in_order
-from harness.models.patience import Denied, Patience, Unusable, patiently
-from harness.models.replies import Listed, Listing, Served, read
+from harness.model_options import address_of
+from harness.models.connection import Connection
+from harness.models.endpoints import Said, Withheld
+from harness.models.parameters import CannotSample, described
+from harness.models.patience import Denied, Patience
+from harness.models.replies import Listed, Served, digest_of
 from harness.models.requests import Reader, unread
 from harness.models.seam import (
     Asked,
@@ -45,14 +41,11 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 INSTALL = "pip install 'code-harness[openai]'"
-NO_KEY = "none"  # the client wants one, and a server of one's own may want none
 _GREETING = "def"
-_ONE_TOKEN = GenerationSettings(max_new_tokens=1)
-_CONNECT_SECONDS = 30.0
+_ONE_TOKEN = GenerationSettings(max_new_tokens=1, temperature=1.0)  # at which a model samples by itself
+_ENOUGH_TOKENS = 4096  # for a model that has to think before it says anything, its name in particular
 _AT_FIRST = 4  # attempts: whoever has just typed an address waits for it
 
-Reply = TypeVar("Reply")
-Asking = Callable[["AsyncOpenAI", int], Awaitable[Reply]]
 _UNANSWERED = Completion(text="", stop_reason=StopReason.TIME)
 
 
@@ -67,13 +60,12 @@ class ServerModel:
         self.name = name
         self.address = address
         self.served = Served(name=name)
-        self.digest = _digest(address, name, self.served)
+        self.digest = digest_of(address, name, self.served)
         self.tokenizer_digest = reader.digest if reader else ""
         self.template_digest = reader.template_digest if reader else ""
         self._reader = reader
-        self._patience = patience
-        self._key = _key()
         self._greeted: set[bool] = set()  # whether with a chat
+        self._line = Connection(model=name, address=address, patience=patience)
 
     @classmethod
     def connect(
@@ -90,20 +82,22 @@ class ServerModel:
         except ImportError as error:
             raise MissingDependency(f"a model on a server needs the package openai ({error}): {INSTALL}") from error
         model = cls(name=name, address=address, patience=patience or Patience(), reader=reader)
-        (model.served,) = model._each(lambda client, _: model._introduced(client), 1, 1)
-        model.digest = _digest(address, name, model.served)
+        model.served = model._line.once(model._introduced)
+        model.digest = digest_of(address, name, model.served)
         return model
 
     @property
     def runtime(self) -> dict[str, str]:
         """What a sample depends on beside the model, and what cannot be said of it."""
         here = "prompts are read here and sent as tokens"
+        refused = {"parameters": described(self._line.refused)} if self._line.refused else {}
         return {
             "base_url": self.address,
             "served_as": self.served.name,
             "digest": "of address and names; the server's weights are not known",
             "prompts": here if self._reader else "read by the server, whose tokenizer and chat template are not known",
             "reproducible": "not promised: seeds are sent, and a server may batch, round or be updated as it likes",
+            **refused,
         }
 
     def versions(self) -> dict[str, str]:
@@ -111,14 +105,16 @@ class ServerModel:
         state = self.served.system_fingerprint
         return {"openai": version("openai")} | ({"system_fingerprint": state} if state else {})
 
-    def asked(self, prompts: Sequence[Prompt]) -> list[Asked]:
+    def asked(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> list[Asked]:
         """Return what the server is asked, in order, having asked it for one token in the same way.
 
-        Raises `UsageError` for prompts that it cannot be asked, `ModelUnavailable` when it fails.
+        Raises `UsageError` for prompts and settings that it cannot be asked, `ModelUnavailable` when it fails.
         """
-        read = self._read(prompts)
-        for is_chat in {bool(one.messages) for one in read} - self._greeted:
-            self._greet(is_chat)
+        read = self._read(prompts, settings)
+        for is_chat in {bool(one.messages) for one in read}:
+            if is_chat not in self._greeted:
+                self._greet(is_chat)
+            self._see_that_it_samples(is_chat, settings)
         return read
 
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
@@ -129,8 +125,8 @@ class ServerModel:
         all that was answered by then; what was not has no text, as at a deadline.
         """
         see_that_they_make_sense(settings)
-        read = self._read(prompts)
-        return self._each(
+        read = self._read(prompts, settings)
+        return self._line.each(
             lambda client, place: self._completed(client, prompts[place], read[place], settings),
             len(prompts),
             settings.batch_size,
@@ -146,18 +142,33 @@ class ServerModel:
             return self._reader.reasoning(prompt)
         return ReasoningRule.THINK if isinstance(prompt.text, Chat) else ReasoningRule.NONE
 
-    def _read(self, prompts: Sequence[Prompt]) -> list[Asked]:
-        return self._reader.asked(prompts) if self._reader else [unread(prompt) for prompt in prompts]
+    def _read(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> list[Asked]:
+        if self._reader:
+            return self._reader.asked(prompts, settings)
+        if settings.max_length is not None:
+            raise UsageError(
+                f"prompt and answer are to have {settings.max_length} tokens together, and nobody here knows "
+                "how many a prompt has: give --tokenizer, the model's folder or id, or --max-new-tokens for the answer"
+            )
+        return [unread(prompt) for prompt in prompts]
 
     def _greeting(self, is_chat: bool) -> Asked:
         if is_chat:
             return Asked(messages=(Message("user", _GREETING),))
-        (read,) = self._read([Prompt(task_id="a greeting", sample_index=0, text=_GREETING, seed=0)])
+        (read,) = self._read([Prompt(task_id="a greeting", sample_index=0, text=_GREETING, seed=0)], _ONE_TOKEN)
         return read
+
+    def _see_that_it_samples(self, is_chat: bool, settings: GenerationSettings) -> None:
+        """Raise `UsageError` where it does not sample by these settings, and find out what it does without."""
+        like_it = replace(settings, max_new_tokens=1, max_reasoning_tokens=None, max_length=None, deadline=None)
+        try:
+            self._line.once(lambda client: self._line.said(client, self._greeting(is_chat), like_it))
+        except CannotSample as error:
+            raise UsageError(f"{self.name} on {self.address}: {error}") from None
 
     def _greet(self, is_chat: bool) -> None:
         try:
-            tuple(self._each(lambda client, _: self._met(client, is_chat, self._patience), 1, 1))
+            self._line.once(lambda client: self._met(client, is_chat))
         except (Denied, UsageError) as error:
             what, others, one = ("chats", "texts", "default") if is_chat else ("texts", "chats", "evalplus-chat-api")
             raise UsageError(
@@ -165,23 +176,11 @@ class ServerModel:
                 f"{one}"
             ) from None
 
-    def _each(self, ask: Asking[Reply], count: int, at_once: int, missing: Reply | None = None) -> Iterator[Reply]:
-        from openai import AsyncOpenAI, Timeout
-
-        seconds = self._patience.request_seconds
-        timeout = Timeout(seconds, connect=min(_CONNECT_SECONDS, seconds))
-
-        @asynccontextmanager
-        async def opened() -> AsyncIterator[Callable[[int], Awaitable[Reply]]]:
-            async with AsyncOpenAI(base_url=self.address, api_key=self._key, timeout=timeout, max_retries=0) as client:
-                yield lambda place: ask(client, place)
-
-        return in_order(opened, count, at_once, missing)
-
     async def _introduced(self, client: AsyncOpenAI) -> Served:
         """Return what the server says of the model. Raises `ModelUnavailable` with the names that it has."""
-        patience = replace(self._patience, attempts=min(self._patience.attempts, _AT_FIRST))
-        listed = await self._listed(client, patience)
+        patience = self._line.patience
+        patience = replace(patience, attempts=min(patience.attempts, _AT_FIRST))
+        listed = await self._line.listed(client, patience)
         try:
             said = await self._met_somehow(client, patience)
         except Denied as error:
@@ -207,26 +206,14 @@ class ServerModel:
             except (Denied, UsageError):
                 raise error from None
 
-    async def _met(self, client: AsyncOpenAI, is_chat: bool, patience: Patience) -> Said:
+    async def _met(self, client: AsyncOpenAI, is_chat: bool, patience: Patience | None = None) -> Said:
         """Return the answer to a greeting, and take note that it can be asked like this."""
-        said = await self._said(client, self._greeting(is_chat), _ONE_TOKEN, 0, patience)
+        said = await self._line.said(client, self._greeting(is_chat), _ONE_TOKEN, patience=patience)
+        if said.model is None and said.stop_reason is StopReason.LENGTH:
+            longer = replace(_ONE_TOKEN, max_new_tokens=_ENOUGH_TOKENS)
+            said = await self._line.said(client, self._greeting(is_chat), longer, patience=patience)
         self._greeted.add(is_chat)
         return said
-
-    async def _listed(self, client: AsyncOpenAI, patience: Patience) -> tuple[Listed, ...]:
-        """Return the models that the server lists; none where it has no list."""
-
-        async def listing() -> tuple[Listed, ...]:
-            response = await client.models.with_raw_response.list()
-            try:
-                return read(Listing, response.content).data
-            except Unusable:  # nobody promised a list
-                return ()
-
-        try:
-            return await patiently(listing, patience, self._without_key)
-        except (Denied, UsageError):
-            return ()
 
     async def _completed(
         self, client: AsyncOpenAI, prompt: Prompt, asked: Asked, settings: GenerationSettings
@@ -243,10 +230,15 @@ class ServerModel:
     async def _answered(
         self, client: AsyncOpenAI, prompt: Prompt, asked: Asked, settings: GenerationSettings
     ) -> Completion:
+        count = len(asked.tokens or ())
+        if not settings.leaves_room(count):
+            return Completion(text="", stop_reason=StopReason.LENGTH, prompt_tokens=count, completion_tokens=0)
         try:
-            said = await self._said(client, asked, settings, prompt.seed, self._patience)
+            said = await self._line.said(client, asked, settings.behind(count), prompt.seed)
         except Withheld as error:
             raise UsageError(f"{prompt.task_id}: {error}") from None
+        except CannotSample as error:
+            raise ModelUnavailable(str(error)) from None
         except UsageError as error:
             # A server that refuses everything by now would else pass for one that refuses this prompt.
             await self._see_that_it_still_answers(client, bool(asked.messages))
@@ -271,29 +263,6 @@ class ServerModel:
 
     async def _see_that_it_still_answers(self, client: AsyncOpenAI, is_chat: bool) -> None:
         try:
-            await self._said(client, self._greeting(is_chat), _ONE_TOKEN, 0, self._patience)
+            await self._line.said(client, self._greeting(is_chat), _ONE_TOKEN)
         except UsageError as error:
             raise ModelUnavailable(f"{error}, whatever it is asked") from None
-
-    async def _said(
-        self, client: AsyncOpenAI, asked: Asked, settings: GenerationSettings, seed: int, patience: Patience
-    ) -> Said:
-        """Return the answer to one request, asked for again where it is none."""
-        return await patiently(lambda: ask(client, self.name, asked, settings, seed), patience, self._without_key)
-
-    def _without_key(self, text: str) -> str:
-        return text if self._key == NO_KEY else text.replace(self._key, "***")
-
-
-def _key() -> str:
-    """Return the key of the environment. Raises `UsageError`, without showing it, for one that cannot be sent."""
-    key = os.environ.get(KEY, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise UsageError(f"{KEY} holds characters that no key has: set it anew")
-    return key or NO_KEY
-
-
-def _digest(address: str, name: str, served: Served) -> str:
-    """Return the SHA-256 of the address and what the server says of the model, but for the state of its engine."""
-    known = [address, name, asdict(replace(served, system_fingerprint=None))]
-    return hashlib.sha256(json.dumps(known).encode()).hexdigest()

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelUnavailable, UsageError
-from harness.model_options import ModelOptions
+from harness.model_options import BATCH_SIZES, VLLM, ModelOptions
 from harness.models.checkpoint import (
     digest_of,
     find_checkpoint,
@@ -70,6 +70,8 @@ class VllmModel:
         self.runtime = runtime
         self.tokenizer_digest = reader.digest
         self.template_digest = reader.template_digest
+        # It takes so many at a time, and fewer would leave it idle; `vllm.LLM` hands it all that it has.
+        self.at_once = max(BATCH_SIZES[VLLM], started.engine.vllm_config.scheduler_config.max_num_seqs)
         self._engine = started.engine
         self._reader = reader
         self._ends = ends
@@ -111,19 +113,19 @@ class VllmModel:
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
         """Yield one completion per prompt, in order; `batch_size` requests are in the engine at once.
 
-        A prompt that leaves less room than `most_tokens` gets what room there is. A deadline is kept to a step of
-        the engine. Raises `UsageError` before any work when a prompt leaves none, or for settings that vLLM cannot
-        decode by, `ModelUnavailable` when the engine fails.
+        A prompt that leaves less room than `most_tokens` gets what room there is, by `max_length` also none. A deadline
+        is kept to a step of the engine. Raises `UsageError` before any work when a prompt leaves none in the context,
+        or for settings that vLLM cannot decode by, `ModelUnavailable` when the engine fails.
         """
         see_that_they_make_sense(settings)
-        requests = self._reader.requests(prompts, settings.most_tokens)
-        if requests:
-            self._params(requests[0], settings)
+        requests = self._reader.requests(prompts, settings)
+        for request in [one for one in requests if one.limit][:1]:
+            self._params(request)
         return self._in_order(requests, settings)
 
-    def asked(self, prompts: Sequence[Prompt]) -> list[Asked]:
+    def asked(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> list[Asked]:
         """Return what the engine is asked, in order. Raises `UsageError` for a prompt that `generate` would refuse."""
-        return self._reader.asked(prompts)
+        return self._reader.asked(prompts, settings)
 
     def reasoning(self, prompt: Prompt) -> ReasoningRule:
         """Return the rule that fits its completions of prompts like this; see `Reader.reasoning`."""
@@ -138,32 +140,35 @@ class VllmModel:
                     reach = place + settings.batch_size * _AHEAD
                     while waiting and waiting[0].place < reach and len(self._flights) < settings.batch_size:
                         request = waiting.popleft()
-                        mine[request.place] = self._begin(request, settings)
+                        mine[request.place] = self._begin(request)
                     self._step()
-                yield self._completion(mine.pop(place, None), settings, late)
+                yield self._completion(mine.pop(place, None), late)
         except ModelUnavailable:
             over = {place: flight for place, flight in mine.items() if flight.over}
             for place in range(min(mine, default=0), max(over, default=-1) + 1):
-                yield self._completion(over.get(place), settings, late=False)
+                yield self._completion(over.get(place), late=False)
             raise
         finally:
             self._give_up([flight for flight in mine.values() if not flight.over])
 
-    def _begin(self, request: Request, settings: GenerationSettings) -> _Flight:
-        watch = RowWatch(self._reader.tokenizer, request.tokens, settings)
-        flight = _Flight(name=next(self._names), request=request, watch=watch)
+    def _begin(self, request: Request) -> _Flight:
+        watch = RowWatch(self._reader.tokenizer, request)
+        flight = _Flight(name=next(self._names), request=request, watch=watch, over=not request.limit)
+        if flight.over:
+            return flight
         prompt = {"type": "token", "prompt_token_ids": request.tokens}
         with self._failures_said():
-            self._engine.add_request(flight.name, prompt, self._params(request, settings))
+            self._engine.add_request(flight.name, prompt, self._params(request))
         self._flights[flight.name] = flight
         return flight
 
-    def _params(self, request: Request, settings: GenerationSettings) -> Any:
+    def _params(self, request: Request) -> Any:
         """Return what vLLM is told. Stop strings are none of it: `RowWatch` ends requests, `finish` cuts texts."""
         from vllm import SamplingParams
         from vllm.exceptions import VLLMValidationError
         from vllm.sampling_params import RequestOutputKind
 
+        settings = request.settings
         try:
             params = SamplingParams(
                 temperature=settings.temperature,
@@ -212,13 +217,13 @@ class VllmModel:
             with suppress(*failures()):  # an engine that has failed writes no more either
                 self._engine.abort_request([flight.name for flight in flights])
 
-    def _completion(self, flight: _Flight | None, settings: GenerationSettings, late: bool) -> Completion:
+    def _completion(self, flight: _Flight | None, late: bool) -> Completion:
         """Return what a request came to; what had no end of its own at the deadline is cut by it."""
         if flight is None:
             return Completion(text="", stop_reason=StopReason.TIME)
         if late and not flight.over:
             self._give_up([flight])
-        return finish(self._reader.tokenizer, flight.request, flight.watch.tokens, self._ends, settings)
+        return finish(self._reader.tokenizer, flight.request, flight.watch.tokens, self._ends)
 
     @contextmanager
     def _failures_said(self) -> Iterator[None]:

@@ -1,10 +1,12 @@
-"""`bigcode`: how the BigCode evaluation harness asks, with the settings that its documentation gives.
+"""`bigcode`: how the BigCode evaluation harness asks, by its defaults; samples as many as its documentation has.
 
-HumanEval's prompt is stripped of its last newline, so that the model writes it; MBPP's is InCoder's docstring. BigCode
-allows 512 tokens for prompt and answer together, which is 512 for the answer here: a long answer may be longer.
+HumanEval's prompt is stripped of its last newline, so that the model writes it; MBPP's is InCoder's docstring. Prompt
+and answer together have 512 tokens. Behind a prompt that has as many by itself BigCode writes nothing, and goes on with
+what there is; here that is an answer that has run out of tokens.
 
-Source: bigcode-evaluation-harness, bigcode_eval/tasks/{humaneval,mbpp,mbppplus}.py, bigcode_eval/arguments.py, main.py
-and docs/README.md; Fried et al. 2022 for MBPP's prompt.
+Source: bigcode-evaluation-harness, bigcode_eval/tasks/{humaneval,mbpp,mbppplus}.py, bigcode_eval/arguments.py (0.2,
+0.95, 512), bigcode_eval/{generation,utils}.py (`max_length`, which is transformers'), main.py and docs/README.md (200
+and 15 samples); Fried et al. 2022 for MBPP's prompt.
 """
 
 from __future__ import annotations
@@ -31,21 +33,22 @@ def incoder(task: Task) -> str:
     return f'"""\n{statement.description}\n{statement.tests[0]}\n"""\n'
 
 
-def _rules(prompt: Callable[[Task], str], stop: tuple[str, ...], temperature: float, n_samples: int) -> Rules:
+def _rules(prompt: Callable[[Task], str], stop: tuple[str, ...], n_samples: int) -> Rules:
     return Rules(
         name=NAME,
-        source="bigcode-evaluation-harness: bigcode_eval/tasks, docs/README.md",
+        source="bigcode-evaluation-harness: bigcode_eval, docs/README.md",
         prompt=prompt,
         extraction="bigcode",
         stop=stop,
-        temperature=temperature,
+        temperature=0.2,
         top_p=0.95,
         n_samples=n_samples,
         max_new_tokens=512,
+        max_length=512,
         opening=prompt,
     )
 
 
-RULES = {HUMANEVAL: _rules(stripped, HUMANEVAL_STOP, 0.2, 200)} | dict.fromkeys(
-    (MBPP, MBPP_SANITIZED), _rules(incoder, MBPP_STOP, 0.1, 15)
+RULES = {HUMANEVAL: _rules(stripped, HUMANEVAL_STOP, 200)} | dict.fromkeys(
+    (MBPP, MBPP_SANITIZED), _rules(incoder, MBPP_STOP, 15)
 )

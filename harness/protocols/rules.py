@@ -20,10 +20,11 @@ class Rules:
 
     `prompt` gives the text that a model continues, byte for byte, or what a chat model is asked. A completion is cut
     at the strings of `stop`. `temperature` (0 is greedy), `top_p`, `max_new_tokens` and `n_samples` are what the
-    protocol decodes with unless told otherwise. `extraction` is the name of the rule that makes a program of a
-    completion. Where that rule puts the task's prompt in front, `opening` says what it puts there: the prompt in the
-    form in which the model saw it. With `widens_tabs`, tabs of a completion become four blanks before. `source` says
-    where all of this comes from.
+    protocol decodes with unless told otherwise; so is `max_length`, the most tokens of prompt and answer together
+    (None: no such limit), whose place other `max_new_tokens` take. `extraction` is the name of the rule that makes a
+    program of a completion. Where that rule puts the task's prompt in front, `opening` says what it puts there: the
+    prompt in the form in which the model saw it. With `widens_tabs`, tabs of a completion become four blanks before.
+    `source` says where all of this comes from.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Rules:
     extraction: str
     stop: tuple[str, ...]
     max_new_tokens: int
+    max_length: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
     n_samples: int = 1

@@ -46,6 +46,16 @@ def test_greedy_is_what_transformers_writes(engine: VllmModel, reference: LocalM
         assert run(engine, asked, stop=stop, max_new_tokens=tokens, batch_size=3) == expected
 
 
+def test_prompt_and_answer_have_max_length_together(engine: VllmModel, reference: LocalModel) -> None:
+    asked = prompts(["x" * size for size in (60, 3, 50, 59, 61, CONTEXT + 9)] + SUNG)
+    expected = run(reference, asked, max_length=60, stop=("\nclass", "\ndef "), batch_size=1)
+    assert [one.completion_tokens for one in expected[:6]] == [0, 24, 10, 1, 0, 0]
+    for size in (1, 3, 99):
+        assert run(engine, asked, max_length=60, stop=("\nclass", "\ndef "), batch_size=size) == expected
+    assert run(engine, asked[:1], max_length=60) == expected[:1], "nothing has room"
+    assert engine._engine.get_num_unfinished_requests() == 0
+
+
 def test_what_it_is_compared_on_ends_in_every_way(engine: VllmModel) -> None:
     stop, end, loop, late, mark, one = run(engine, prompts(SUNG), stop=("\nclass", "\ndef "), max_new_tokens=70)
     assert (stop.text, stop.stop_reason, stop.completion_tokens) == ("    return 1", StopReason.STOP, 3)
@@ -175,3 +185,4 @@ def test_it_says_how_it_runs(engine: VllmModel, reference: LocalModel) -> None:
     assert told["parameters"] == str(reference.runtime.parameters)
     assert "not promised" in told["reproducible"]
     assert engine.versions()["vllm"] == vllm.__version__
+    assert engine.at_once == engine._engine.vllm_config.scheduler_config.max_num_seqs == 256

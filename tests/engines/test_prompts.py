@@ -37,8 +37,8 @@ def written(model: Model, asked: list[Prompt]) -> list[tuple[str, Any, int | Non
 
 def test_the_engine_is_asked_what_transformers_is(engine: VllmModel, reference: LocalModel) -> None:
     asked = prompts(*TEXTS, *CHATS)
-    expected = reference.asked(asked)
-    assert engine.asked(asked) == expected
+    expected = reference.asked(asked, SETTINGS)
+    assert engine.asked(asked, SETTINGS) == expected
     assert (engine.tokenizer_digest, engine.template_digest) == (reference.tokenizer_digest, reference.template_digest)
     assert reference.template_digest
     step = engine._engine.step
@@ -62,7 +62,7 @@ def test_a_server_is_sent_the_same_tokens(base_url: str, reference: LocalModel, 
     served = open_model("singer", options)
     asked = prompts(*TEXTS, *CHATS)
     assert isinstance(served, Reading)
-    assert served.asked(asked) == reference.asked(asked)
+    assert served.asked(asked, SETTINGS) == reference.asked(asked, SETTINGS)
     assert (served.tokenizer_digest, served.template_digest) == (reference.tokenizer_digest, reference.template_digest)
     assert written(served, asked) == written(reference, asked)
 
@@ -70,9 +70,9 @@ def test_a_server_is_sent_the_same_tokens(base_url: str, reference: LocalModel, 
 def test_a_server_makes_the_same_tokens_of_texts_and_of_chats(base_url: str, reference: LocalModel) -> None:
     alone = [one for one in CHATS if not one.prefill]
     texts = [text for text in TEXTS if text]
-    for text, asked in zip(texts, reference.asked(prompts(*texts)), strict=True):
+    for text, asked in zip(texts, reference.asked(prompts(*texts), SETTINGS), strict=True):
         assert tokenized(base_url, prompt=text) == asked.tokens
-    for chat, asked in zip(alone, reference.asked(prompts(*alone)), strict=True):
+    for chat, asked in zip(alone, reference.asked(prompts(*alone), SETTINGS), strict=True):
         turns = [{"role": one.role, "content": one.content} for one in chat.messages]
         assert tokenized(base_url, messages=turns) == asked.tokens
     served = open_model("singer", ModelOptions(backend="openai", base_url=base_url))

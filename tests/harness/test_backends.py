@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,9 +25,14 @@ from harness import (
     open_model,
     see_that_it_is_installed,
 )
+from harness.benchmarks import load_benchmark
 from harness.model_options import BATCH_SIZES
+from harness.models.requests import Reader
+from harness.models.vllm_engine import VllmModel
+from harness.models.vllm_start import Started
 from harness.protocols import rules_for
 from harness.sampling import Decoding, resolved_by
+from harness.sources import _from_model
 
 
 @dataclass
@@ -47,6 +53,20 @@ class Engine:
 
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
         assert not self.closed
+        return (Completion(text="    return x\n", stop_reason=StopReason.STOP) for _ in prompts)
+
+
+@dataclass
+class Taking:
+    """A model that takes so many requests at once, and notes how many it is to have."""
+
+    at_once: int
+    name: str = "taking"
+    digest: str = "t" * 64
+    batch_size: int = 0
+
+    def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+        self.batch_size = settings.batch_size
         return (Completion(text="    return x\n", stop_reason=StopReason.STOP) for _ in prompts)
 
 
@@ -102,9 +122,31 @@ def test_the_solutions_have_no_backend(engine: Engine, tmp_path: Path) -> None:
 
 def test_each_backend_has_its_own_number_at_once() -> None:
     rules = rules_for("default", "humaneval")
-    for backend, size in BATCH_SIZES.items():
-        assert resolved_by(Decoding(), rules, backend).batch_size == size
-        assert resolved_by(Decoding(batch_size=3), rules, backend).batch_size == 3
+    for size in BATCH_SIZES.values():
+        assert resolved_by(Decoding(), rules, size).batch_size == size
+        assert resolved_by(Decoding(batch_size=3), rules, size).batch_size == 3
+
+
+@pytest.mark.parametrize(("max_num_seqs", "at_once"), [(1024, 1024), (16, 256)])
+def test_an_engine_that_takes_more_requests_at_once_is_given_more(
+    tmp_path: Path, max_num_seqs: int, at_once: int
+) -> None:
+    scheduler = SimpleNamespace(max_num_seqs=max_num_seqs)
+    engine = SimpleNamespace(
+        vllm_config=SimpleNamespace(scheduler_config=scheduler),
+        engine_core=SimpleNamespace(shutdown=lambda timeout: None),
+    )
+    reader = Reader(name="m", tokenizer=SimpleNamespace(chat_template=None), context=None, filler=0)
+    started = Started(engine=engine, processes=())
+    model = VllmModel(name="m", digest="", started=started, reader=reader, ends=frozenset(), runtime={})
+    assert model.at_once == at_once
+    benchmark = load_benchmark(task_file(tmp_path, "mine"))
+    queueing = Taking(at_once=model.at_once)
+    for given, expected in ((None, at_once), (3, 3)):
+        source = _from_model(queueing, benchmark, benchmark.tasks, Decoding(batch_size=given), ("default", "vllm"))
+        assert source.decoding.batch_size == expected
+        list(source.samples(()))
+        assert queueing.batch_size == expected
 
 
 def test_without_vllm_its_backend_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

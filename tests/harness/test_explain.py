@@ -117,6 +117,11 @@ CASES: dict[str, tuple[Cause, dict[str, Any], dict[str, Any]]] = {
         {"samples": [one(True, CUT + BODY)], "max_new_tokens": 512},
         {"samples": [one(False, CUT, stop_reason=StopReason.LENGTH)], "max_new_tokens": 4},
     ),
+    "the same text up to where prompt and answer were full": (
+        Cause.TOKEN_LIMIT,
+        {"samples": [one(True, CUT + BODY)]},
+        {"samples": [one(False, CUT, stop_reason=StopReason.LENGTH)], "max_length": 512},
+    ),
     "another text by another model": (
         Cause.MODEL,
         {"samples": [one(True)], "prompt": "p"},

@@ -273,6 +273,32 @@ def test_a_prompt_that_fills_the_context_is_refused_by_name_before_any_work(drea
         next(dreamer.generate(prompts, GenerationSettings(batch_size=1)))
 
 
+def test_prompt_and_answer_have_max_length_together(dreamer: LocalModel) -> None:
+    lengths = (3, 40, 47, 55, 59, 60, 61, CONTEXT + 5)
+    prompts = _prompts(*("x" * length for length in lengths))
+    batches: list[int] = []
+    hook = dreamer._model.register_forward_pre_hook(
+        lambda _, args, named: batches.append(len(named["input_ids"])) if named["input_ids"].shape[1] > 1 else None,
+        with_kwargs=True,
+    )
+    try:
+        got = _run(dreamer, prompts, max_length=60, batch_size=8)
+    finally:
+        hook.remove()
+    assert batches == [5], "rows with other limits share a batch, and those without room are in none"
+    assert [one.prompt_tokens for one in got] == list(lengths)
+    for one, room in zip(got, (24, 20, 13, 5, 1, 0, 0, 0), strict=True):
+        assert one.completion_tokens == room or (one.stop_reason is StopReason.STOP and room)
+        assert one.stop_reason is StopReason.LENGTH or room
+    assert got[5:] == [
+        Completion(text="", stop_reason=StopReason.LENGTH, prompt_tokens=length, completion_tokens=0)
+        for length in lengths[5:]
+    ]
+    assert got == _run(dreamer, prompts, max_length=60, batch_size=1)
+    assert got == _run(dreamer, prompts[::-1], max_length=60, batch_size=3)[::-1]
+    assert _run(dreamer, prompts[5:], max_length=60) == got[5:], "nothing has room"
+
+
 # --- identity
 
 

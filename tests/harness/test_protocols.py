@@ -96,7 +96,7 @@ BIGCODE_MBPP_STOP = ("\nclass", "\nassert", '\n"""', "\nprint", "\nif", "\n<|/",
         ("evalplus-chat", "mbpp+", (*EVERYWHERE, "\n```\n"), (0.0, 0.95, 768, 1), "evalplus-sanitize"),
         ("evalplus-chat-api", "humaneval", (), (0.0, 0.95, 768, 1), "evalplus-sanitize"),
         ("bigcode", "humaneval", BIGCODE_HUMANEVAL_STOP, (0.2, 0.95, 512, 200), "bigcode"),
-        ("bigcode", "mbpp-sanitized", BIGCODE_MBPP_STOP, (0.1, 0.95, 512, 15), "bigcode"),
+        ("bigcode", "mbpp-sanitized", BIGCODE_MBPP_STOP, (0.2, 0.95, 512, 15), "bigcode"),
         ("lm-eval", "humaneval", CODEX_STOP, (0.0, 1.0, 1024, 1), "prompt-and-completion"),
         ("lm-eval", "mbpp", ("[DONE]",), (0.0, 1.0, 256, 1), "austin"),
         ("lm-eval-instruct", "humaneval", CODEX_STOP, (0.0, 1.0, 1024, 1), "lm-eval-instruct"),
@@ -115,6 +115,12 @@ def test_decoding_is_that_of_the_original(
     assert rules.stop == stop
     assert (rules.temperature, rules.top_p, rules.max_new_tokens, rules.n_samples) == decoding
     assert rules.extraction == extraction
+
+
+def test_bigcode_alone_counts_the_tokens_of_the_prompt() -> None:
+    limits = {name: {rules.max_length for rules in families.values()} for name, families in PROTOCOLS.items()}
+    assert limits.pop("bigcode") == {512}
+    assert set.union(*limits.values()) == {None}
 
 
 def test_default_asks_as_evalplus_base_does_and_makes_programs_by_our_rule() -> None:
@@ -187,10 +193,13 @@ def test_the_guide_has_every_protocol_and_rule_as_it_is() -> None:
     rows = [line.strip("| ").replace("\\|", "").split(" | ") for line in text.splitlines() if line.startswith("| `")]
     shown = set()
     for name, families, *decoding, _, extraction in (row for row in rows if len(row) == 8):
+        *decoding, tokens = decoding
         for family in families.split(", "):
             rules = rules_for(name.strip("`"), family)
-            found = [rules.temperature, rules.top_p, rules.n_samples, rules.max_new_tokens]
-            assert [float(one) for one in decoding] == found, (name, family)
+            limit = f"{rules.max_new_tokens}{'' if rules.max_length is None else ' with the prompt'}"
+            assert tokens == limit, (name, family)
+            assert rules.max_length in (None, rules.max_new_tokens)
+            assert [float(one) for one in decoding] == [rules.temperature, rules.top_p, rules.n_samples], (name, family)
             assert extraction == f"`{rules.extraction}`", (name, family)
             shown.add((rules.name, family))
     assert shown == {(name, one) for name, families in PROTOCOLS.items() for one in families if name != "tinypy"}

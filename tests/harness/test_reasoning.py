@@ -13,7 +13,7 @@ import pytest
 from harness.chat import Chat, Message
 from harness.models.endings import RowWatch
 from harness.models.patience import Patience
-from harness.models.requests import Reader
+from harness.models.requests import Reader, Request
 from harness.models.seam import Completion, GenerationSettings, Prompt
 from harness.models.server import ServerModel
 from harness.reasoning import ReasoningRule, answer_of, answer_start, cut_answer
@@ -171,6 +171,21 @@ def test_budgets_are_kept_to_the_token(
 
 
 @pytest.mark.hf
+@pytest.mark.parametrize(
+    ("length", "think", "plain"), [(3, (7, 5, False), (2, 0, False)), (99, (8, 5, True), (4, 0, True))]
+)
+def test_thinking_with_a_budget_of_its_own_takes_no_room_from_the_answer(
+    thinker: LocalModel, length: int, think: Spent, plain: Spent
+) -> None:
+    """Behind a prompt of one token, `max_length` leaves the answer the others."""
+    got = said(thinker, "think:", "plain:", max_length=length, max_reasoning_tokens=9, batch_size=2, stop=("\ndef ",))
+    spent = [(one.completion_tokens, one.reasoning_tokens, one.stop_reason is StopReason.STOP) for one in got]
+    assert spent == [think, plain]
+    (shared,) = said(thinker, "think:", max_length=length)
+    assert shared.completion_tokens == (2 if length == 3 else 8), "without one, thinking and answer share it"
+
+
+@pytest.mark.hf
 def test_a_budget_that_is_used_up_leaves_no_answer(thinker: LocalModel) -> None:
     (late,) = said(thinker, "think:", max_reasoning_tokens=4)
     assert (late.text, late.stop_reason) == ("<think>is it\ndef f? yes", StopReason.LENGTH)
@@ -199,7 +214,8 @@ def test_a_row_that_is_over_its_budget_holds_nobody_up(thinker: LocalModel) -> N
 @pytest.mark.hf
 def test_tokens_that_come_many_at_once_are_all_looked_at(thinker: LocalModel) -> None:
     tokenizer = thinker._tokenizer
-    watch = RowWatch(tokenizer, [], GenerationSettings(stop=("ab",)))
+    settings = GenerationSettings(stop=("ab",))
+    watch = RowWatch(tokenizer, Request(place=0, tokens=[], limit=99, seed=0, settings=settings))
     assert not watch.add(tokenizer("x" * 20 + "a")["input_ids"])
     assert watch.add(tokenizer("b" + "x" * 20)["input_ids"])
 

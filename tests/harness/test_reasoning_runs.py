@@ -102,7 +102,8 @@ def test_thinking_that_a_server_keeps_to_itself_is_no_answer_either() -> None:
     sample = Sample(task_id="T/2", sample_index=0, completion="", program="x", stop_reason=StopReason.LENGTH)
     assert shortcoming(replace(sample, reasoning_tokens=7)) is Outcome.TRUNCATED
     assert shortcoming(replace(sample, reasoning="Hm.")) is Outcome.TRUNCATED
-    assert shortcoming(sample) is Outcome.NO_CODE
+    assert shortcoming(sample) is Outcome.TRUNCATED, "the limit ended it before it said anything"
+    assert shortcoming(replace(sample, completion_tokens=7)) is Outcome.NO_CODE, "it said nothing but blanks"
 
 
 def test_options_come_to_what_the_model_is_told(tasks: Path) -> None:

@@ -16,7 +16,7 @@ from harness.chat import Chat, Message
 from harness.errors import UsageError
 from harness.models.rendering import render, see_that_it_chats, template_digest
 from harness.models.requests import Reader
-from harness.models.seam import Asked, Prompt
+from harness.models.seam import Asked, GenerationSettings, Prompt
 
 pytestmark = pytest.mark.hf
 
@@ -39,7 +39,7 @@ def with_template(template: Any) -> Any:
 
 def read(tokenizer: Any, text: str | Chat) -> Asked:
     reader = Reader(name="m", tokenizer=tokenizer, context=None, filler=0)
-    (asked,) = reader.asked([Prompt(task_id="T", sample_index=0, text=text, seed=0)])
+    (asked,) = reader.asked([Prompt(task_id="T", sample_index=0, text=text, seed=0)], GenerationSettings())
     return asked
 
 

@@ -134,9 +134,9 @@ def test_a_refused_chat_is_told_from_a_server_that_refuses_all(server: Server) -
 
 
 def test_an_answer_that_is_begun_needs_a_tokenizer_here(server: Server) -> None:
-    for ask in (model_on(server).asked, lambda prompts: model_on(server).generate(prompts, GenerationSettings())):
+    for ask in (model_on(server).asked, model_on(server).generate):
         with pytest.raises(UsageError, match=r"T/0: .*--tokenizer.*--protocol evalplus-chat-api"):
-            ask([chat(prefill="Here:\n")])
+            ask([chat(prefill="Here:\n")], GenerationSettings())
     assert server.asked == server.keys == []
 
 
@@ -144,10 +144,10 @@ def test_a_server_that_only_chats_is_met_and_refuses_texts_in_time(server: Serve
     server.endpoints = frozenset({CHATS})
     model = ServerModel.connect(MODEL, server.base_url, UNHURRIED)
     assert model.served.root == "/weights"
-    assert model.asked([chat()]) == [Asked(messages=TURNS)]
+    assert model.asked([chat()], GenerationSettings()) == [Asked(messages=TURNS)]
     text = Prompt(task_id="T/0", sample_index=0, text="def f", seed=0)
     with pytest.raises(UsageError, match=rf"{MODEL} on http.* cannot be asked texts .*such as evalplus-chat-api"):
-        model.asked([chat(), text])
+        model.asked([chat(), text], GenerationSettings())
     assert server.asked == [], "one token each, and no more"
 
 
@@ -158,11 +158,11 @@ def test_a_server_without_a_chat_template_refuses_chats_in_time(server: Server) 
     )
     model = ServerModel.connect(MODEL, server.base_url, UNHURRIED)
     with pytest.raises(UsageError, match=r"cannot be asked chats .*no longer allowed.*such as default"):
-        model.asked([chat()])
+        model.asked([chat()], GenerationSettings())
     server.endpoints = frozenset({COMPLETIONS})
     server.greeting = None
     with pytest.raises(UsageError, match=r"cannot be asked chats .*HTTP 404"):
-        model.asked([chat()])
+        model.asked([chat()], GenerationSettings())
 
 
 def test_a_server_that_knows_the_model_by_neither_endpoint_is_said(server: Server) -> None:

@@ -176,7 +176,7 @@ def of_an_earlier_version(**changes: Any) -> RunConfig:
 def test_runs_of_earlier_versions_keep_their_fingerprint() -> None:
     old = of_an_earlier_version()
     new = {"tokenizer_digest", "template_digest", "prompts_digest", "batch_size", "options"}
-    new |= {"extraction", "rejudged", "shots_digest"}
+    new |= {"extraction", "rejudged", "shots_digest", "max_length"}
     before = {name: value for name, value in asdict(old).items() if "reasoning" not in name and name not in new}
     assert len(before) == len(fields(RunConfig)) - 2 - len(new)
     assert from_json(RunConfig, json.dumps(before)) == old

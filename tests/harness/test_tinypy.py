@@ -9,6 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 from statistics import fmean
@@ -27,6 +28,7 @@ from harness.evaluation import EvalConfig, evaluate
 from harness.judge import Judge
 from harness.models.seam import Completion, GenerationSettings, Prompt
 from harness.protocols import rules_for
+from harness.reasoning import ReasoningRule
 from harness.records import Outcome, Report, Sample, StopReason, Task, TextRule, TextTests
 from harness.sources import Decoding, _from_model
 from harness.texts import edit_similarity, numbers_in
@@ -467,6 +469,22 @@ def test_a_wrong_answer_that_ran_out_of_tokens_is_truncated() -> None:
     assert outcome_of(task, "\n# 1", StopReason.LENGTH) is Outcome.TRUNCATED
     assert outcome_of(task, "\n# 19", StopReason.LENGTH) is Outcome.PASSED
     assert outcome_of(task, "\n# what", StopReason.LENGTH) is Outcome.NO_CODE
+
+
+@pytest.mark.parametrize("rule", TextRule)
+def test_thinking_that_ran_out_of_tokens_is_truncated(rule: TextRule) -> None:
+    task = text_task("# 19", rule)
+    sample = Sample(
+        task_id=task.task_id,
+        sample_index=0,
+        completion="<think>19",
+        program=task.prompt,
+        stop_reason=StopReason.LENGTH,
+        reasoning_rule=ReasoningRule.THINK,
+    )
+    judge = Judge(NoCells(), Limits())
+    assert judge.judge(task, sample).outcome is Outcome.TRUNCATED
+    assert judge.judge(task, replace(sample, stop_reason=StopReason.STOP)).outcome is Outcome.NO_CODE
 
 
 @pytest.mark.parametrize(
