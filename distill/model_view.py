@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from distill.lessons import LeakageError
 from distill.prompts import PromptName, fence_for, fill
-from harness import Completion, GenerationSettings, Model, Prompt, Task, UsageError
+from harness import Completion, GenerationSettings, Model, Prompt, Task, UsageError, answers_to
 
 MOST_POINTS = (2.0, 1.0, 1.0, 1.0, 1.0)  # rules 1 to 5
 MAX_SCORE = sum(MOST_POINTS)
@@ -138,10 +138,10 @@ def completions_of(
 ) -> list[Completion | UsageError]:
     """Return each prompt's completion, or the refusal of it: halves are tried until it is known which it is.
 
-    Raises ModelUnavailable when the model fails.
+    Completions are without their thinking. Raises ModelUnavailable when the model fails.
     """
     try:
-        return list(model.generate(prompts, settings))
+        return list(answers_to(model, prompts, settings))
     except UsageError as error:
         if len(prompts) == 1:
             return [error]

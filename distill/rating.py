@@ -24,6 +24,7 @@ from harness import (
     Prompt,
     Task,
     UsageError,
+    answers_to,
     open_model,
 )
 
@@ -73,7 +74,7 @@ def rate_into(
     if prompts:
         with _appending(out) as lines:
             model = open_model(teacher, options)
-            for prompt, completion in zip(prompts, model.generate(prompts, settings), strict=True):
+            for prompt, completion in zip(prompts, answers_to(model, prompts, settings), strict=True):
                 rating = read_rating(completion.text)
                 if rating is None:
                     continue

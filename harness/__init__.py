@@ -26,6 +26,7 @@ from harness.records import (
 )
 
 if TYPE_CHECKING:
+    from harness.answers import answers_to
     from harness.benchmarks import load_benchmark
     from harness.benchmarks.gsm8k import load_train as gsm8k_train
     from harness.benchmarks.ladder.contamination import Leak, find_leaks
@@ -127,6 +128,7 @@ __all__ = [
     "Verdict",
     "WeakKind",
     "WeakRule",
+    "answers_to",
     "backend_options",
     "call_functions",
     "chosen_backend",
@@ -213,6 +215,7 @@ _LATER = {
     "Unanswered": "harness.solvers",
     "WeakKind": "harness.scores",
     "WeakRule": "harness.scores",
+    "answers_to": "harness.answers",
     "backend_options": "harness.options",
     "call_functions": "harness.calling",
     "chosen_backend": "harness.options",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from harness.models.seam import Completion, GenerationSettings, Model, Prompt, Thinker
 from harness.reasoning import answer_of
 from harness.records import Outcome, Sample, StopReason
 
@@ -19,6 +23,19 @@ def shortcoming(sample: Sample) -> Outcome | None:
     has_thought = bool(sample.completion.strip() or sample.reasoning or sample.reasoning_tokens)
     had_no_room = not sample.completion and not sample.completion_tokens
     return Outcome.TRUNCATED if was_cut and (has_thought or had_no_room) else Outcome.NO_CODE
+
+
+def answers_to(model: Model, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+    """Yield one completion per prompt, in order, each with the answer alone as its text.
+
+    What is thinking the model's own rule says; the rule of the settings is not looked at. Thinking that came to no end
+    leaves no text. Raises what `generate` raises.
+    """
+    if prompts and isinstance(model, Thinker):
+        settings = replace(settings, reasoning=model.reasoning(prompts[0]))
+    for one in model.generate(prompts, settings):
+        # Where a server has taken the thinking out, all the rest is the answer.
+        yield one if one.reasoning is not None else replace(one, text=answer_of(one.text, settings.reasoning))
 
 
 def says_no_number(outcome: Outcome, sample: Sample) -> bool:

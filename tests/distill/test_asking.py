@@ -26,6 +26,7 @@ from harness import (
     ladder_train,
     load_run,
 )
+from harness.reasoning import ReasoningRule
 
 BODY = "    return n - 1\n"
 
@@ -140,6 +141,24 @@ def test_a_program_that_was_cut_off_is_none(tmp_path: Path, text: str, found: in
         ask(teacher, fault_requests(tasks(1)), GenerationSettings(), path)
         assert [one.text for one in read_asked(path)] == [text]
         assert write_asked(tasks(1), path, tmp_path / "out") == count
+
+
+def test_programs_are_looked_for_behind_the_thinking(tmp_path: Path) -> None:
+    class Thinking(Scripted):
+        def reasoning(self, prompt: Prompt) -> ReasoningRule:
+            return ReasoningRule.THINK
+
+        def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+            assert settings.reasoning is ReasoningRule.THINK, "so that stop strings do not end the thinking"
+            return super().generate(prompts, settings)
+
+    thought = "<think>def f(n):\n    return 0\n"
+    for text, kept, found in ((f"{thought}</think>\n\ndef f(n):\n{BODY}", f"def f(n):\n{BODY}", 1), (thought, "", 0)):
+        path = tmp_path / str(found)
+        ask(Thinking(text), fault_requests(tasks(1)), GenerationSettings(), path)
+        assert [one.text for one in read_asked(path)] == [kept]
+        assert write_asked(tasks(1), path, tmp_path / "out") == found
+        assert ("return n - 1" in (tmp_path / "out").read_text()) == bool(found)
 
 
 def test_what_a_student_got_wrong_is_shown_with_what_went_wrong(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from harness import (
     Task,
     UsageError,
 )
+from harness.reasoning import ReasoningRule
 
 GOOD = """Analysis: it works, and rule 4 (readability) is met.
 Score:
@@ -47,6 +48,13 @@ class Scripted:
         self.asked += prompts
         for prompt in prompts:
             yield Completion(text=self.texts[prompt.task_id], stop_reason=StopReason.STOP)
+
+
+class Thinking(Scripted):
+    """One that thinks before it answers, and says so."""
+
+    def reasoning(self, prompt: Prompt) -> ReasoningRule:
+        return ReasoningRule.THINK
 
 
 def answer(task_id: str, program: str = "x = 1\n", split: str = "train") -> Answer:
@@ -149,3 +157,13 @@ def test_rows_for_a_scoring_model_are_whole_assessments_of_training_tasks() -> N
     assert row.prompt == scoring_prompt("Do T/0.", "x = 1\n")
     with pytest.raises(LeakageError):
         list(scoring_rows([(answer("T/0", split="test"), views[0])]))
+
+
+def test_what_is_thought_is_no_assessment() -> None:
+    thought = f"<think>Perhaps:\n{GOOD.replace('functionality: 2', 'functionality: 1')}</think>\n"
+    texts = {"T/0": thought + GOOD, "T/1": thought.removesuffix("</think>\n"), "T/2": GOOD}
+    read, unfinished, without = assess(Thinking(texts), [answer(one) for one in texts], GenerationSettings())
+    assert (read.text, read.score, without.score) == (GOOD, 4.5, 4.5)
+    assert (unfinished.text, unfinished.score) == ("", None)
+    (taken_for_it,) = assess(Scripted(texts), [answer("T/0")], GenerationSettings())
+    assert taken_for_it.score == 3.5, "of a model that does not think, all is its answer"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from harness import (
     read_ratings,
     tiers_from_ratings,
 )
+from harness.reasoning import ReasoningRule
 
 SETTINGS = GenerationSettings()
 
@@ -67,6 +69,24 @@ class Teacher:
             silent = self.silent_after is not None and len(self.asked) > self.silent_after
             text = "I cannot say." if silent else f"Hm \ud800.\nDifficulty: {min(10, len(prompt.text) / 200):.3f}"
             yield Completion(text=text, stop_reason=StopReason.STOP)
+
+
+def test_what_a_teacher_thinks_is_no_rating(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Thinking(Teacher):
+        def reasoning(self, prompt: Prompt) -> ReasoningRule:
+            return ReasoningRule.OPENED
+
+        def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
+            for place, _ in enumerate(prompts):
+                close = "</think>" if place else ""
+                yield Completion(text=f"Is it?\nDifficulty: 9\n{close}\nDifficulty: 1", stop_reason=StopReason.STOP)
+
+    monkeypatch.setattr(rating, "open_model", lambda name, options: Thinking())
+    benchmark = load_benchmark("ladder")
+    benchmark = replace(benchmark, tasks=benchmark.tasks[:3])
+    with pytest.raises(MeasurementInvalid, match="gave 1 of 3 tasks of ladder no rating"):
+        rating.rate_into(tmp_path / "r.jsonl", benchmark, "t", 1, GenerationSettings())
+    assert [json.loads(line)["rating"] for line in (tmp_path / "r.jsonl").read_text().splitlines()] == [1.0, 1.0]
 
 
 @pytest.fixture
