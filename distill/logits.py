@@ -15,6 +15,7 @@ and the one that ends a text, are learnt from the text alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +26,8 @@ import msgspec
 from distill.rows import prompt_tokens, rows_of
 from distill.training import Row, collate, weighted_loss
 from harness import UsageError, find_checkpoint, load_weights
+
+_NAMED = re.compile(r"<\|?[\w ]+\|?>")
 
 
 class LogitForm(StrEnum):
@@ -101,16 +104,18 @@ def taught_rows(
 def see_that_tokens_agree(student: str, teacher: str) -> None:
     """Raise UsageError unless both models' tokenizers turn the same texts into the same tokens, by their vocabularies.
 
-    Loads the tokenizers alone.
+    Loads the tokenizers alone. A teacher may have more tokens, as GPT-J has beside GPT-Neo, where they are names in
+    angle brackets: no text is made of these.
     """
     from transformers import AutoTokenizer
 
     ours, theirs = (
         AutoTokenizer.from_pretrained(str(find_checkpoint(name).folder)).get_vocab() for name in (student, teacher)
     )
-    if ours == theirs:
-        return
+    more = [token for token in theirs if token not in ours]
     different = sum(theirs.get(token) != number for token, number in ours.items())
+    if not different and all(_NAMED.fullmatch(token) and theirs[token] >= len(ours) for token in more):
+        return
     raise UsageError(
         f"{student} has {len(ours)} tokens and {teacher} {len(theirs)}, and {different} of the first are not the same "
         "in the second: only a student with the same tokenizer can learn a teacher's probabilities; leave `logits` out "
