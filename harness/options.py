@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from harness.model_options import BACKENDS, HF, ModelOptions
+from harness.retrieval.pooling import AUTO, POOLINGS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -96,6 +97,21 @@ def backend_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def encoder_options(command: Command) -> Command:
+    """Add what retrieval asks of an encoder beside `backend_options`; `chosen_backend` reads these, too."""
+    pooling = click.option(
+        "--pooling",
+        type=click.Choice(POOLINGS),
+        default=AUTO,
+        show_default=True,
+        help="retrieval: what stands for a text, where the encoder does not say it.",
+    )
+    exit = click.option(
+        "--exit", type=click.IntRange(1), show_default="the last", help="retrieval: the layer whose ranking counts."
+    )
+    return exit(pooling(command))
 
 
 def chosen_backend(options: Mapping[str, Any]) -> ModelOptions:

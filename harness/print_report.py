@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.evidence import clean
-from harness.records import Estimate, ExtractionLoss, Outcome, Report, Sample, Tokens, Verdict
+from harness.records import Estimate, ExitScore, ExtractionLoss, Outcome, Report, Sample, Tokens, Verdict
 from harness.store import SAMPLES, VERDICTS, read_lines, read_report
 from harness.tiers import NAMES, source_text
 from harness.weak import weak_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 EXIT_INVALID = 3
 
@@ -80,6 +81,8 @@ def _print_report(report: Report) -> None:
     for name, estimate in report.metrics.items():
         of_tokens = _token_note(report.tokens) if name == "token_accuracy" else ""
         say(f"{name.replace('_', ' ')}: {percent(estimate)}{of_tokens}")
+    if report.exits:
+        out.print(_exit_table(report.exits))
     if report.missing_tasks:
         say(f"without samples: {len(report.missing_tasks)} tasks")
     if report.stopped_early:
@@ -87,6 +90,23 @@ def _print_report(report: Report) -> None:
     for promise in report.not_promised:
         say(f"not promised by this sandbox: {promise}")
     out.print()
+
+
+def _exit_table(exits: tuple[ExitScore, ...]) -> Table:
+    """Return the exits of an encoder: a row each, with the MRR (of pairs F1) of each set, and how long it takes."""
+    from rich.table import Table
+
+    measures = {one.name: next(iter(one.metrics)) for exit in exits for one in exit.sets if one.metrics}
+    heads = (f"{clean(name, 40)}\n{clean(measure, 40)}" for name, measure in measures.items())
+    table = Table("exit", *heads, "query\nms", "document\nms", box=None, pad_edge=False)
+    for exit in exits:
+        shown = {one.name: one.metrics for one in exit.sets}
+        values = [shown.get(name, {}).get(measure) for name, measure in measures.items()]
+        cells = ["" if one is None else f"{one.value:.1%}" for one in values]
+        latency = exit.latency
+        times = (latency.seconds_per_query, latency.seconds_per_document) if latency else ()
+        table.add_row(str(exit.exit) if exit.exit else "-", *cells, *(f"{1000 * one:.3g}" for one in times))
+    return table
 
 
 def _count_lines(report: Report) -> Iterator[str]:

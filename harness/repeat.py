@@ -99,7 +99,7 @@ def see_that_it_is_the_same(path: Path, now: RunConfig, benchmark: Benchmark) ->
     differing = differences(read_config(folder), now, _MAY_DIFFER)
     if differing:
         raise StoreMismatch(f"{folder} cannot be done again as it was: {'; '.join(differing)}")
-    if now.backend == "reference" or not (folder / SAMPLES).is_file():
+    if now.backend == "reference" or benchmark.corpora or not (folder / SAMPLES).is_file():
         return
     rules, tasks = rules_for(now.protocol, benchmark), {task.task_id: task for task in benchmark.tasks}
     for sample in read_lines(folder / SAMPLES, Sample):

@@ -8,8 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from harness.benchmarks import custom, data, evalplus, gsm8k, humaneval, ladder, mbpp, retrieval, tinypy, words
+from harness.benchmarks import (
+    custom,
+    data,
+    evalplus,
+    gsm8k,
+    humaneval,
+    ladder,
+    mbpp,
+    published,
+    retrieval,
+    tinypy,
+    words,
+)
 from harness.errors import UsageError
+from harness.models.checkpoint import is_folder
 from harness.records import Benchmark
 
 __all__ = ["LOADERS", "load_benchmark", "names"]
@@ -38,20 +51,27 @@ def names() -> tuple[str, ...]:
 
 
 def load_benchmark(name_or_path: str) -> Benchmark:
-    """Read the named benchmark, or the task file (.jsonl, .jsonl.gz) at the path.
+    """Read the named benchmark, or the task file (.jsonl, .jsonl.gz) or folder of retrieval at the path.
 
     Raises `UsageError` for a name that does not exist, `DataMissing` when a file is not on this machine,
     `SamplesError` when it is malformed, `MissingDependency` when a package is needed.
     """
     if loader := LOADERS.get(name_or_path):
         return loader()
+    path = Path(name_or_path)
+    if is_folder(name_or_path):
+        return published.load_folder(path, custom.name_of(path, LOADERS))
     if name_or_path.endswith((".jsonl", ".jsonl.gz")):
-        return custom.load(Path(name_or_path), reserved=LOADERS)
+        if published.is_code_search(path):
+            named = path.parent if path.name.startswith("test.") else path
+            return published.load_code_search(path, custom.name_of(named.absolute(), LOADERS), path)
+        return custom.load(path, reserved=LOADERS)
     import difflib  # only for this message
 
     close = difflib.get_close_matches(name_or_path.lower(), LOADERS, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise UsageError(
         f"there is no benchmark {data.shown(name_or_path)}.{hint} "
-        f"There are: {', '.join(LOADERS)}, or a task file of your own (.jsonl, .jsonl.gz)."
+        f"There are: {', '.join(LOADERS)}, or a task file of your own (.jsonl, .jsonl.gz), "
+        "or a folder of CodeXGLUE's or CoIR's."
     )

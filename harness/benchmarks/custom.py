@@ -48,10 +48,11 @@ def load(path: Path, reserved: Container[str] = ()) -> Benchmark:
         tasks.append(task)
     if not tasks:
         raise SamplesError(f"{data.shown_path(path)}: holds no tasks")
-    return Benchmark(name=_name(path, reserved), tasks=tuple(tasks), digest=file.sha256, source=str(path))
+    return Benchmark(name=name_of(path, reserved), tasks=tuple(tasks), digest=file.sha256, source=str(path))
 
 
-def _name(path: Path, reserved: Container[str]) -> str:
+def name_of(path: Path, reserved: Container[str]) -> str:
+    """Return what to call a benchmark that is a file or folder; a name in `reserved` gets the prefix `custom-`."""
     stem = re.sub(r"[^\w.+-]", "-", path.name.removesuffix(".gz").removesuffix(".jsonl"), flags=re.ASCII)
     stem = stem.lstrip(".-") or "tasks"  # the name becomes a folder
     return f"custom-{stem}" if stem in reserved else stem

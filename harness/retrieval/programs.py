@@ -68,8 +68,7 @@ def anonymous(program: str, entry_point: str) -> str:
 
 def near_misses(program: str, most: int) -> list[str]:
     """Return programs that differ from one in one place, which changes what they do as far as can be seen."""
-    telling = (one for one in mutants(program) if one.kind in _TELLING)
-    return [ast.unparse(one.tree) for one in islice(telling, most)]
+    return [ast.unparse(one.tree) for one in islice(mutants(program, _TELLING), most)]
 
 
 def clone_of(program: str) -> str:

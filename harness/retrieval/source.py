@@ -7,7 +7,7 @@ a run that goes on ranks as one that was never stopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from harness.errors import UsageError
 from harness.model_options import OPENAI, ModelOptions
@@ -51,7 +51,7 @@ def open_answers(
     Raises UsageError for options that say nothing here or a model that is none, ModelUnavailable.
     """
     _see_that_it_fits(decoding)
-    batch_size = decoding.batch_size or BATCH_SIZE
+    batch_size = BATCH_SIZE if decoding.batch_size is None else decoding.batch_size
     if batch_size < 1:
         raise UsageError(f"--batch-size {batch_size}: at least 1")
     resolved = Resolved(batch_size=batch_size, seed=decoding.seed)
@@ -99,12 +99,13 @@ def open_retriever(model: str, options: ModelOptions) -> Retriever:
 
 def _see_that_it_fits(decoding: Decoding) -> None:
     """Raise UsageError for options about writing text."""
-    written = Decoding(batch_size=decoding.batch_size, seed=decoding.seed)
-    for name in ("protocol", "n_samples", "temperature", "top_p", "max_new_tokens", "reasoning"):
-        value, usual = getattr(decoding, name), getattr(written, name)
-        allowed = {"protocol": (PROTOCOL,), "n_samples": (1,), "temperature": (0.0,)}.get(name, ())
-        if value != usual and value not in allowed:
-            raise UsageError(f"--{name.replace('_', '-')} {value}: rankings are not written, so leave it out")
+    for one in fields(Decoding):
+        value, recorded = (
+            getattr(decoding, one.name),
+            getattr(Resolved(), one.name, PROTOCOL),
+        )  # as a repeated run has it
+        if one.name not in ("batch_size", "seed") and value not in (one.default, recorded):
+            raise UsageError(f"--{one.name.replace('_', '-')} {value}: rankings are not written, so leave it out")
 
 
 def _timed_texts(benchmark: Benchmark, tasks: Sequence[Task]) -> tuple[list[Document], list[Document]]:

@@ -8,7 +8,7 @@ methods.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 
@@ -59,12 +59,15 @@ _NAMES = {
 _REMOVABLE = (ast.Assign, ast.AugAssign, ast.Expr, ast.Return, ast.Break, ast.If, ast.For, ast.While)
 
 
-def mutants(program: str) -> Iterator[Mutant]:
-    """Yield the mutants of a program, each once, in an order that is the same everywhere."""
-    seen = {ast.dump(ast.parse(program))}
-    changes = [len(list(_changes(node))) for node in ast.walk(ast.parse(program))]
-    for place, count in enumerate(changes):
-        for number in range(count):
+def mutants(program: str, kinds: Container[str] | None = None) -> Iterator[Mutant]:
+    """Yield the mutants of a program (of some kinds alone, if any are named), each once, always in the same order."""
+    whole = ast.parse(program)
+    seen = {ast.dump(whole)}
+    changes = [[kind for kind, _ in _changes(node)] for node in ast.walk(whole)]
+    for place, found in enumerate(changes):
+        for number, wanted in enumerate(found):
+            if kinds is not None and wanted not in kinds:
+                continue
             tree = ast.parse(program)  # a tree of its own for each, since changing one is done in place
             node = list(ast.walk(tree))[place]
             kind, new = list(_changes(node))[number]
