@@ -16,6 +16,7 @@ from harness import MissingDependency
 
 NGRAM = 5
 PERMUTATIONS = 256
+LEAST_SIMILARITY, MOST_SIMILARITY = 0.3, 0.95  # between which the hashing has bands enough
 _ORDER = (Split.TEST, Split.DEV, Split.TRAIN)
 
 

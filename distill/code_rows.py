@@ -21,6 +21,7 @@ from harness import UsageError
 
 _WORD = re.compile(r"\b[A-Za-z_]\w+\b", re.ASCII)
 _KEPT = frozenset({*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "self", "cls"})
+_NAMED = re.compile(r"\b(?:class|def|func|function)[ \t]+([A-Za-z_]\w+)", re.ASCII)
 _FREQUENT = 2  # a word that stands so often in a snippet is one that it is known by
 _CLONES, _PAIRS = "data.jsonl", "train.txt"
 
@@ -97,12 +98,14 @@ def words_of(snippets: Sequence[Snippet]) -> list[str]:
 def with_words_replaced(code: str, vocabulary: Sequence[str], chance: random.Random) -> str:
     """Return code in which each word that stands there more than once is another one of the vocabulary, everywhere.
 
-    Keywords and built-ins stay; two words never become one.
+    So is the name of a function or class, which often says all that a description does. Keywords and built-ins stay;
+    two words never become one.
     """
     counts = Counter(_WORD.findall(code))
-    frequent = [word for word, count in counts.items() if count >= _FREQUENT and word not in _KEPT]
+    named = set(_NAMED.findall(code))
+    replaced = [word for word, count in counts.items() if word not in _KEPT and (count >= _FREQUENT or word in named)]
     free = [word for word in chance.sample(vocabulary, min(len(vocabulary), 2 * len(counts))) if word not in counts]
-    others = dict(zip(frequent, free, strict=False))
+    others = dict(zip(replaced, free, strict=False))
     return _WORD.sub(lambda found: others.get(found[0], found[0]), code)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
 
 import msgspec
 
 from distill.code_data import STANDARD_LIBRARY, Snippet, Split, documented_functions, repositories_in, snippets_of
 from distill.code_data import definitions as definitions_of
-from distill.code_duplicates import without_near_duplicates
+from distill.code_duplicates import LEAST_SIMILARITY, MOST_SIMILARITY, without_near_duplicates
 from distill.decontaminate import Decontamination, LeakRules, decontaminate
-from distill.texts import TrainingText
+from distill.texts import TrainingText, tree_of
 from harness import UsageError
 
 
@@ -22,17 +25,21 @@ class CodeSources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     At most `limit` snippets are taken, drawn by `seed`. One is left out when its code is nearly that of another one
     (Jaccard `similarity` of character 5-grams), or when it gives a test of `benchmarks` away by its words or its shape.
+    Without `comments`, Python is written anew from its syntax tree, as it is in the benchmark `retrieval`.
     """
 
     sources: tuple[str, ...] = (STANDARD_LIBRARY,)
     limit: int | None = None
     seed: int = 0
+    comments: bool = True
     similarity: float = 0.7
     benchmarks: tuple[str, ...] = ("humaneval",)
 
     def __post_init__(self) -> None:
-        if not self.sources or not 0 < self.similarity <= 1 or (self.limit is not None and self.limit < 2):
-            raise ValueError("name at least one source; similarity is above 0 and at most 1, and limit at least 2")
+        if not self.sources or (self.limit is not None and self.limit < 2):
+            raise ValueError("name at least one source; limit is at least 2")
+        if not LEAST_SIMILARITY <= self.similarity <= MOST_SIMILARITY:
+            raise ValueError(f"similarity {self.similarity}: {LEAST_SIMILARITY} to {MOST_SIMILARITY}")
         if self.limit is None and self.seed:
             raise ValueError("seed changes nothing without a limit: leave it out")
 
@@ -68,7 +75,7 @@ def code_data(config: CodeSources, *, documented: bool) -> CodeData:
     tested = [*_tested(documented), *(one for one in found if one.split is Split.TEST)]
     learnable = [one for one in found if one.split is not Split.TEST]
     kept = without_near_duplicates([*tested, *learnable], config.similarity)
-    alone = [one for one in kept if one.split is not Split.TEST]
+    alone = [one if config.comments else without_comments(one) for one in kept if one.split is not Split.TEST]
     leaks = decontaminate(
         [_text(place, one) for place, one in enumerate(alone)], config.benchmarks, LeakRules(run=False)
     )
@@ -79,14 +86,18 @@ def code_data(config: CodeSources, *, documented: bool) -> CodeData:
     return CodeData(train=train, dev=dev, read=len(found), duplicates=len(learnable) - len(alone), leaks=leaks)
 
 
-def _tested(documented: bool) -> list[Snippet]:
+def without_comments(snippet: Snippet) -> Snippet:
+    """Return a snippet of Python without comments, in Python's own layout; what cannot be parsed stays as it is."""
+    tree = tree_of(snippet.code)
+    return snippet if tree is None or not tree.body else replace(snippet, code=ast.unparse(tree))
+
+
+@cache
+def _tested(documented: bool) -> tuple[Snippet, ...]:
     """Return what the benchmark `retrieval` tests of the standard library."""
     read = documented_functions if documented else definitions_of
-    return [
-        snippet
-        for repository in repositories_in(STANDARD_LIBRARY)
-        for snippet in (read(repository) if repository.is_tested else ())
-    ]
+    tested = (one for one in repositories_in(STANDARD_LIBRARY) if one.is_tested)
+    return tuple(chain.from_iterable(map(read, tested)))
 
 
 def _name(place: int, snippet: Snippet) -> str:

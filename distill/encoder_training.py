@@ -235,7 +235,7 @@ def looked_at(model: Any, tokenizer: Any, learnt: _Learning, config: Settings) -
     import torch
 
     found: dict[int, dict[str, list[float]]] = {one: {} for one in _learning_exits(model, config)}
-    training, size = model.training, config.training.batch_size
+    training, size = model.training, min(config.training.batch_size, max(1, len(learnt.looked_at)))
     model.eval()
     learnt.objective.measures()  # what the training has left over
     with torch.inference_mode(), torch.random.fork_rng():
