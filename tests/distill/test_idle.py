@@ -45,6 +45,14 @@ IDLE = [
     ({"faults": {"sources": ["student"], "mutants": 9}}, "faults.mutants"),
     ({"faults": {"sources": ["mutation"]}, "teacher": REFINING}, "faults.sources"),
     ({"prompt_weight": 0.5, "teacher": REFINING}, "prompt_weight"),
+    ({"teacher": {"model": "canonical", "protocol": "ekt-3shot"}}, "teacher.protocol"),
+    ({"teacher": {"samples": "x", "shots": "s.jsonl"}}, "teacher.shots"),
+    ({"teacher": {"model": "t", "mends": True, "protocol": "ekt-3shot"}}, "teacher.protocol"),
+    ({"answers": {"selection": "first"}}, "answers.selection"),
+    ({"answers": {"drop_spurious": True}, "filter_answers": False}, "answers.drop_spurious"),
+    ({"answers": {"cut_off": True}}, "answers.cut_off"),
+    ({"keep": {"always": True, "max_drop": 0.5}}, "keep.max_drop"),
+    ({"logits": {"teacher_prompt": True}}, "logits.teacher_prompt"),
 ]
 
 
@@ -62,6 +70,10 @@ ACTING = [
     {"teacher": {"model": "t", "temperature": 0.5, "mends": True}, "faults": {"n_samples": 2, "temperature": 0.9}},
     {"faults": {"sources": ["teacher"], "temperature": 0.2}},
     {"questions": {"replay": 0.5}},
+    {"answers": {"selection": "first"}, "teacher": SAMPLED},
+    {"answers": {"selection": "first"}, "teacher": {"samples": "x"}},
+    {"answers": {"cut_off": True}, "filter_answers": False},
+    {"logits": {"teacher_prompt": True}, "teacher": {"model": "t", "protocol": "ekt-3shot"}},
     {"questions": {"feedback": "random-tier", "replay": 0.5}},
     {"questions": {"feedback": "same-tiers", "widen": 0.5, "weights": {"hard": 9}}, "attempts": {"probes": 9}},
     {"attempts": {"views": {"scorer": "s", "batch_size": 2}}, "questions": {"feedback": "levels"}},
