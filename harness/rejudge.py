@@ -6,7 +6,7 @@ model otherwise, the result is not what it would have come to, and the new run s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,14 @@ from harness.errors import UsageError
 from harness.evaluation import Asked, EvalConfig, judge
 from harness.evidence import shown
 from harness.extraction import extraction_rule
+from harness.models.seam import GenerationSettings
 from harness.progress import NoProgress, Progress
 from harness.protocols import PROTOCOLS, Rules, rules_for
 from harness.reasoning import answer_of, cut_answer
 from harness.records import Benchmark, Report, RunConfig, Sample, StopReason, Task
 from harness.resolving import chosen_tasks, rule_of
 from harness.runs import benchmark_of
-from harness.store import read_config
+from harness.store import SAMPLES, read_config, read_lines
 from harness.stored import stored_source
 
 
@@ -124,7 +125,7 @@ def _by_rule(name: str, written: RunConfig) -> _Manner:
 def _by_protocol(config: RejudgeConfig, written: RunConfig, benchmark: Benchmark) -> _Manner:
     """Return the manner of a protocol. Where it would have written the very same, the run is one by that protocol."""
     rules = rules_for(str(config.protocol), benchmark)
-    caveats = _caveats(written, rules, benchmark)
+    caveats = _caveats(config.run, written, rules, benchmark)
     return _Manner(
         protocol=f"{written.protocol}, rejudged as {rules.name}" if caveats else rules.name,
         extraction=rules.extraction,
@@ -135,7 +136,7 @@ def _by_protocol(config: RejudgeConfig, written: RunConfig, benchmark: Benchmark
     )
 
 
-def _caveats(written: RunConfig, rules: Rules, benchmark: Benchmark) -> tuple[str, ...]:
+def _caveats(run: Path, written: RunConfig, rules: Rules, benchmark: Benchmark) -> tuple[str, ...]:
     """Return in what a protocol would have written other completions than a run has."""
     if written.protocol not in PROTOCOLS:
         return (f"it is not known what {rules.name} would have asked otherwise: {shown(written.protocol)} is a file's",)
@@ -145,9 +146,32 @@ def _caveats(written: RunConfig, rules: Rules, benchmark: Benchmark) -> tuple[st
     found = []
     if prompts:
         found.append(f"{rules.name} asks {prompts} of {len(tasks)} tasks otherwise than {before.name}, which was asked")
-    if more := [one for one in written.stop if one not in rules.stop]:
+    if more := [one for one in written.stop if not one.startswith(rules.stop)]:
         found.append(f"{rules.name} would have gone on where {before.name} stopped: at {', '.join(map(repr, more))}")
+    # Limits that were asked for would have been those of the other protocol as well.
+    if (written.max_new_tokens, written.max_length) == (before.max_new_tokens, before.max_length):
+        found += _other_limits(read_lines(run / SAMPLES, Sample), written, before, rules)
     return tuple(found)
+
+
+def _other_limits(samples: Iterable[Sample], written: RunConfig, before: Rules, rules: Rules) -> Iterator[str]:
+    """Yield how many samples, of those that no stop string ends, another limit of tokens would have ended elsewhere."""
+    limits = GenerationSettings(max_new_tokens=rules.max_new_tokens, max_length=rules.max_length)
+    sooner = later = 0
+    for one in samples:
+        if one.completion_tokens is None or one.prompt_tokens is None:
+            continue
+        if cut_answer(one.completion, one.reasoning_rule, rules.stop) != one.completion:
+            continue
+        has_room = limits.leaves_room(one.prompt_tokens)
+        limit = limits.behind(one.prompt_tokens).max_new_tokens if has_room else 0
+        apart = 0 if written.max_reasoning_tokens is None else one.reasoning_tokens or 0
+        sooner += one.completion_tokens - apart > limit
+        later += one.stop_reason is StopReason.LENGTH and one.completion_tokens - apart < limit
+    if sooner:
+        yield f"{rules.name} would have ended {sooner} samples sooner, by its limit of tokens"
+    if later:
+        yield f"{rules.name} would have let {later} samples go on that ran out of the tokens of {before.name}"
 
 
 def _again(manner: _Manner, is_file: bool, task: Task, sample: Sample) -> Sample:

@@ -141,7 +141,8 @@ class VllmModel:
                     while waiting and waiting[0].place < reach and len(self._flights) < settings.batch_size:
                         request = waiting.popleft()
                         mine[request.place] = self._begin(request)
-                    self._step()
+                    if self._flights:  # an engine with nothing to do would be waited for in vain
+                        self._step()
                 yield self._completion(mine.pop(place, None), late)
         except ModelUnavailable:
             over = {place: flight for place, flight in mine.items() if flight.over}

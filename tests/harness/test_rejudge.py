@@ -17,6 +17,7 @@ from scripted import Scripted, asked_for
 from harness.cli import main
 from harness.errors import StoreMismatch, UsageError
 from harness.evaluation import EvalConfig, evaluate
+from harness.protocols import rules_for
 from harness.records import Report, Sample, StopReason
 from harness.rejudge import RejudgeConfig, rejudge
 from harness.store import read_config, read_lines
@@ -154,6 +155,52 @@ def test_what_a_protocol_stops_at_is_cut_off(tmp_path: Path, run: Path) -> None:
     cut = list(read_lines(out / "samples.jsonl", Sample))[2]
     assert (cut.completion, cut.stop_reason) == ("    return x\n", StopReason.STOP)
     assert (report.outcomes["passed"], report.truncated_completions) == (2, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("samples", "config", "caveats"),
+    [
+        (
+            {"completion_tokens": 512},
+            {},
+            ["lm-eval would have let 1 samples go on that ran out of the tokens of codex"],
+        ),
+        ({"completion_tokens": 512, "completion": "    return x\n#"}, {}, []),  # which it stops at
+        ({"completion_tokens": 512, "stop_reason": "stop"}, {}, []),
+        ({"completion_tokens": None}, {}, []),
+        ({"completion_tokens": 1025}, {}, ["lm-eval would have ended 1 samples sooner, by its limit of tokens"]),
+        ({"completion_tokens": 64}, {"max_new_tokens": 64}, []),  # as asked for
+        (
+            {"completion_tokens": 1025, "reasoning_tokens": 100},
+            {"max_reasoning_tokens": 100},
+            ["lm-eval would have let 1 samples go on that ran out of the tokens of codex"],
+        ),
+    ],
+)
+def test_another_limit_of_tokens_is_said_where_it_would_have_ended_samples_elsewhere(
+    run: Path, samples: dict[str, Any], config: dict[str, Any], caveats: list[str]
+) -> None:
+    known = json.loads((run / "run.json").read_text())
+    stop = list(rules_for("codex", "humaneval").stop)
+    of_codex = {"protocol": "codex", "max_new_tokens": 512, "stop": stop, "prompts_digest": ""}
+    (run / "run.json").write_text(json.dumps(known | of_codex | config))
+    lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    for line in lines:
+        line |= {"completion": "    return x\n", "prompt_tokens": 9, "completion_tokens": 4, "stop_reason": "stop"}
+    lines[1] |= {"stop_reason": "length", **samples}
+    (run / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    _, report = rejudge(again(run, protocol="lm-eval"))
+    assert list(report.caveats) == caveats
+    assert report.protocol == ("codex, rejudged as lm-eval" if caveats else "lm-eval")
+
+
+def test_a_stop_string_that_begins_with_one_of_the_other_protocol_is_one_of_its_own(run: Path) -> None:
+    known = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(known | {"stop": ["\nif __name__", "\nprint(", "</s>"]}))
+    _, report = rejudge(again(run, protocol="codex"))
+    (gone_on,) = [caveat for caveat in report.caveats if "would have gone on" in caveat]
+    assert gone_on.endswith("at '</s>'")
 
 
 @pytest.mark.parametrize(
