@@ -37,9 +37,7 @@ def context_rows(
     tokens = text_tokens(tokenizer, [one.code for one in snippets], max_length)
     if each == 1:
         return [LabelledRow(tokens=packed(tokenizer, [one], max_length), label=None) for one in tokens]
-    members: dict[str, list[int]] = {}
-    for place, one in enumerate(snippets):
-        members.setdefault(one.package, []).append(place)
+    members = by_package(snippets)
     if len(members) < each:
         raise UsageError(f"{len(members)} repositories, and a row of other ones takes {each}: give more code")
     rows = []
@@ -61,11 +59,13 @@ def pair_rows(
     snippets: Sequence[Snippet],
     max_length: int,
     instructions: tuple[str | None, str | None],
+    hard_negatives: bool,
     chance: random.Random,
 ) -> list[PairedRows]:
     """Return a row for each snippet with a description, behind the instructions for queries and for code if there are.
 
-    `{language}` in the latter is the snippet's. Its version with other names takes them from the other snippets.
+    `{language}` in the latter is the snippet's. Its version with other names takes them from the other snippets. A hard
+    negative is its neighbour (`neighbours`).
     """
     asked, shown = instructions
     vocabulary = words_of(snippets)
@@ -75,9 +75,27 @@ def pair_rows(
         _packed_codes(tokenizer, snippets, codes, max_length, shown)
         for codes in ([one.code for one in snippets], altered)
     ]
+    near = neighbours(snippets) if hard_negatives else {}
     return [
-        PairedRows(query=query, code=code, altered=other) for query, code, other in zip(queries, *sides, strict=True)
+        PairedRows(query=query, code=code, altered=other, wrong=sides[0][near[place]] if place in near else ())
+        for place, (query, code, other) in enumerate(zip(queries, *sides, strict=True))
     ]
+
+
+def neighbours(snippets: Sequence[Snippet]) -> dict[int, int]:
+    """Return for each snippet the one of its package that is nearest in length, by place, so that size tells nothing.
+
+    Those that are alone in their package have none.
+    """
+    found = {}
+    for members in by_package(snippets).values():
+        members.sort(key=lambda place: (len(snippets[place].code), place))
+        for rank, place in enumerate(members):
+            beside = members[max(0, rank - 1) : rank] + members[rank + 1 : rank + 2]
+            if beside:
+                own = len(snippets[place].code)
+                found[place] = min(beside, key=lambda other: abs(len(snippets[other].code) - own))
+    return found
 
 
 def _packed_codes(
@@ -114,19 +132,14 @@ def clone_rows(
 ) -> list[LabelledRow]:
     """Return two rows for each snippet: with itself under other names (1, a type-2 clone), and with a neighbour (0).
 
-    The neighbour is the snippet of its package that is nearest in length, so that neither vocabulary nor size tell.
     Snippets that are alone in their package have no rows.
     """
     vocabulary = words_of(snippets)
     texts: list[tuple[str, str, int]] = []
-    for members in by_package(snippets).values():
-        for one in members if len(members) > 1 else ():
-            others = [other for other in members if other is not one]
-            neighbour = min(others, key=lambda other: abs(len(other.code) - len(one.code)))
-            texts += [
-                (one.code, with_words_replaced(one.code, vocabulary, chance), 1),
-                (one.code, with_words_replaced(neighbour.code, vocabulary, chance), 0),
-            ]
+    for place, other in sorted(neighbours(snippets).items()):
+        for label, second in ((1, place), (0, other)):
+            renamed = with_words_replaced(snippets[second].code, vocabulary, chance)
+            texts.append((snippets[place].code, renamed, label))
     return _labelled(tokenizer, texts, max_length)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
@@ -109,11 +109,11 @@ def _text(place: int, snippet: Snippet) -> TrainingText:
     return TrainingText(name=_name(place, snippet), text=said, programs=(snippet.code,))
 
 
-def by_package(snippets: Iterable[Snippet]) -> dict[str, list[Snippet]]:
-    """Return snippets by package, in their order."""
-    found: dict[str, list[Snippet]] = {}
-    for snippet in snippets:
-        found.setdefault(snippet.package, []).append(snippet)
+def by_package(snippets: Sequence[Snippet]) -> dict[str, list[int]]:
+    """Return the places of snippets by package, ascending."""
+    found: dict[str, list[int]] = {}
+    for place, snippet in enumerate(snippets):
+        found.setdefault(snippet.package, []).append(place)
     return found
 
 

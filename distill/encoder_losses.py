@@ -34,19 +34,21 @@ def classified(logits_BC: Any, labels_B: Any) -> Any:
     return torch.nn.functional.cross_entropy(logits_BC.float(), labels_B)
 
 
-def contrastive(queries_BD: Any, codes_BD: Any, scale: float = 10.0) -> Any:
+def contrastive(queries_BD: Any, codes_BD: Any, scale: float = 10.0, wrong_ND: Any = None) -> Any:
     """Return symmetric InfoNCE of embeddings of length 1, where row b of both belong together.
 
         s_bc = scale <q_b, k_c>     -1/(2B) sum_b ( log softmax_c(s_bc)[b] + log softmax_c(s_cb)[b] )
 
-    CLIP's loss (Radford et al., arXiv 2103.00020) with a logit scale that is not learnt, 10 in MoSE.
+    CLIP's loss (Radford et al., arXiv 2103.00020) with a logit scale that is not learnt, 10 in MoSE. Queries have the
+    hard negatives `wrong_ND`, if there are any, beside the batch's codes; codes have the batch's queries alone.
     """
     import torch
 
     scores_BB = scale * queries_BD @ codes_BD.T
     own_B = torch.arange(len(scores_BB), device=scores_BB.device)
     cross_entropy = torch.nn.functional.cross_entropy
-    return (cross_entropy(scores_BB, own_B) + cross_entropy(scores_BB.T, own_B)) / 2
+    asked = scores_BB if wrong_ND is None else torch.cat([scores_BB, scale * queries_BD @ wrong_ND.T], -1)
+    return (cross_entropy(asked, own_B) + cross_entropy(scores_BB.T, own_B)) / 2
 
 
 def divergence(inner_BD: Any, last_BD: Any, temperature: float = 0.3) -> Any:

@@ -56,12 +56,14 @@ class MaskingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class ContrastSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How queries and codes are told to meet: InfoNCE at a logit scale, within batches.
 
-    `replace` is how likely a code shows its version with other names; `divergence` weighs a KL divergence of each
-    inner exit from the last one, which the paper has not (see `encoder_losses.divergence`).
+    `replace` is how likely a code shows its version with other names. The paper has neither of the others:
+    with `hard_negatives`, each query has a wrong code of its package beside those of its batch, and `divergence` weighs
+    a KL divergence of each inner exit from the last one (see `encoder_losses.divergence`).
     """
 
     scale: float = 10.0
     replace: float = 0.3
+    hard_negatives: bool = False
     divergence: float = 0.0
     divergence_temperature: float = DIVERGENCE_TEMPERATURE
 
@@ -88,19 +90,23 @@ class LabelledRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedRows:
-    """A query and what it asks for, packed; `altered` is that with other names, or the same again."""
+    """A query and what it asks for, packed; `altered` is that with other names, or the same again.
+
+    `wrong` is other code that is hard to tell from it (empty: none is at hand).
+    """
 
     query: tuple[int, ...]
     code: tuple[int, ...]
     altered: tuple[int, ...]
+    wrong: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> tuple[int, ...]:
-        return self.query + self.code
+        return self.query + self.code + self.wrong
 
     @property
     def length(self) -> int:
-        return max(len(self.query), len(self.code), len(self.altered))
+        return max(map(len, (self.query, self.code, self.altered, self.wrong)))
 
 
 class _ExitObjective:
@@ -180,13 +186,18 @@ class Contrast(_ExitObjective):
         self._settings = settings
 
     def collate(self, examples: Sequence[PairedRows], pad: int) -> dict[str, Any]:
-        """Return a batch of codes, with `query_*` and `altered_ids`/`altered_mask` beside them; rows count alike."""
+        """Return a batch of codes; `query_*`, `altered_*` and, where there are any, `wrong_*` stand beside them.
+
+        Rows count alike.
+        """
         import torch
 
         count = len(examples)
         codes = padded([*(one.code for one in examples), *(one.altered for one in examples)], pad)
         queries = padded([one.query for one in examples], pad)
-        return {
+        wrong = [one.wrong for one in examples if one.wrong]
+        hard = padded(wrong, pad) if wrong else {}
+        return {f"wrong_{name.split('_')[-1]}": tensor for name, tensor in hard.items()} | {
             "input_ids": codes["input_ids"][:count],
             "attention_mask": codes["attention_mask"][:count],
             "altered_ids": codes["input_ids"][count:],
@@ -205,10 +216,13 @@ class Contrast(_ExitObjective):
         weights = self._weights(model)
         queries = self._embeddings(model, batch["query_ids"], batch["query_mask"], weights)
         codes = self._embeddings(model, ids, mask, weights)
+        wrong = (
+            self._embeddings(model, batch["wrong_ids"], batch["wrong_mask"], weights) if "wrong_ids" in batch else {}
+        )
         last = max(weights)
         total = 0.0
         for place, weight in weights.items():
-            each = losses.contrastive(queries[place], codes[place], self._settings.scale)
+            each = losses.contrastive(queries[place], codes[place], self._settings.scale, wrong.get(place))
             self._note("contrast", model, place, each)
             nearest = (queries[place] @ codes[place].T).argmax(-1)
             self._note("found", model, place, (nearest == torch.arange(len(nearest), device=ids.device)).float().mean())

@@ -100,7 +100,8 @@ def tune_retrieval(config: TuneRetrieval, out: Path) -> EncoderReport:
         model.config.query_instruction, model.config.code_instruction = asked
         longest, chance = _longest(model, config), random.Random(config.seed)
         rows, looked_at = (
-            pair_rows(tokenizer, some, longest, asked, chance) if some else [] for some in (data.train, data.dev)
+            pair_rows(tokenizer, some, longest, asked, config.contrast.hard_negatives, chance) if some else []
+            for some in (data.train, data.dev)
         )
         objective = Contrast(config.contrast, config.exits)
         return _Learning(rows=rows, looked_at=looked_at, objective=objective, dev=data.dev)

@@ -177,13 +177,15 @@ def test_contexts_are_of_one_repository_or_of_different_ones() -> None:
 def test_pairs_stand_behind_their_instructions_and_have_a_version_with_other_names() -> None:
     _, tokenizer = small_encoder()
     snippets = many(1)
-    rows = pair_rows(tokenizer, snippets, 200, ("find: ", "this {language}: "), random.Random(0))
+    rows = pair_rows(tokenizer, snippets, 200, ("find: ", "this {language}: "), True, random.Random(0))
     assert tokenizer.decode(rows[1].query) == "<sep>find: <sep>add 1 in 0<cls>"
     assert tokenizer.decode(rows[1].code) == f"<sep>this Python: <sep>{snippets[1].code}<cls>"
     assert rows[1].altered != rows[1].code
-    assert rows[1].length == max(map(len, (rows[1].query, rows[1].code, rows[1].altered)))
+    assert rows[1].wrong in (rows[0].code, rows[2].code)
+    assert rows[1].length == max(map(len, (rows[1].query, rows[1].code, rows[1].altered, rows[1].wrong)))
     assert (
-        tokenizer.decode(pair_rows(tokenizer, snippets, 200, (None, None), random.Random(0))[1].code)[:8] == "<sep>def"
+        tokenizer.decode(pair_rows(tokenizer, snippets, 200, (None, None), False, random.Random(0))[1].code)[:8]
+        == "<sep>def"
     )
 
 

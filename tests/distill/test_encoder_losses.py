@@ -59,6 +59,13 @@ def test_contrastive_by_hand_in_both_directions() -> None:
     )
 
 
+def test_a_hard_negative_stands_beside_the_codes_of_the_batch() -> None:
+    # Of one query and one code, scores (10, 6) for the code and what is wrong; the code has no other query.
+    query, code, wrong = (torch.tensor([row]) for row in ([1.0, 0.0], [1.0, 0.0], [0.6, 0.8]))
+    found = contrastive(query, code, wrong_ND=wrong)
+    assert found.item() == pytest.approx(math.log(1 + math.exp(-4)) / 2, rel=1e-5)
+
+
 def test_divergence_by_hand_and_towards_the_last_exit_alone() -> None:
     # At temperature 0.5: softmax(last / T) is (3/4, 1/4), softmax(inner / T) is (1/2, 1/2).
     last = torch.tensor([[0.5 * math.log(3), 0.0]], requires_grad=True)
@@ -142,6 +149,8 @@ def test_a_divergence_between_exits_and_other_names_are_options() -> None:
     assert "divergence/4" not in noted
     assert pulled == pytest.approx(plain + 2 * (noted["divergence/1"] + noted["divergence/2"]))
     other, _ = learnt(Contrast(ContrastSettings(replace=1.0), ExitSettings()), model, pairs, 0)
+    hard = [PairedRows(query=one.query, code=one.code, altered=one.code, wrong=(*one.code[:2], 31)) for one in pairs]
+    assert learnt(Contrast(ContrastSettings(replace=0.0), ExitSettings()), model, hard, 0)[0] > plain
     renamed = [PairedRows(query=one.query, code=one.altered, altered=one.altered) for one in pairs]
     assert other == pytest.approx(learnt(Contrast(ContrastSettings(replace=0.0), ExitSettings()), model, renamed, 0)[0])
     assert other != pytest.approx(plain, abs=1e-4)
