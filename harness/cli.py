@@ -19,7 +19,7 @@ import click
 from harness.audit_commands import COMMANDS as AUDIT_COMMANDS
 from harness.gate_commands import COMMANDS
 from harness.interrupts import EXIT_INTERRUPTED, Interrupts
-from harness.options import backend_options, encoder_options, sandbox_option, workers_option
+from harness.options import backend_options, encoder_options, price_option, sandbox_option, workers_option
 from harness.reasoning import AUTO, RULES
 from harness.selftest_command import selftest_command
 from harness.tiers_command import tiers_command
@@ -80,6 +80,7 @@ def main(verbose: bool) -> None:
 @click.option("--tasks", "-t", help="Benchmarks, separated by commas, or a .jsonl file of your own.")
 @backend_options
 @encoder_options
+@price_option
 @click.option("--protocol", default="default", show_default=True, help="Prompt, stop strings and extraction, by name.")
 @click.option("--shots", type=click.Path(path_type=Path), help="gsm8k: solved questions of your own to show (.jsonl).")
 @click.option("-n", "--n-samples", type=int, help="Samples per task.  [default: the protocol's]")

@@ -31,7 +31,7 @@ _AS_BEFORE = (
 # had one extraction rule.
 _NEWER = frozenset({"tokenizer_digest", "template_digest", "prompts_digest", "extraction"})
 # What `runtime` says in words, or of what a digest covers.
-_SAID = frozenset({"reproducible", "digest", "prompts", "parameters", "commit"})
+_SAID = frozenset({"reproducible", "digest", "prompts", "not_sent", "commit"})
 # What verdicts depend on and samples do not, so that it may change while nothing is judged.
 _OF_JUDGING = frozenset(
     {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ NO_VLLM = (
 KEY, ADDRESS = "OPENAI_API_KEY", "OPENAI_BASE_URL"  # environment variables
 NO_KEY = "none"  # the client wants one, and a server of one's own may want none
 _BACKENDS_OF = {
-    **dict.fromkeys(("base_url", "request_seconds", "tokenizer"), (OPENAI,)),
+    **dict.fromkeys(("base_url", "request_seconds", "tokenizer", "price"), (OPENAI,)),
     **dict.fromkeys(("dtype", "revision"), (HF, VLLM)),
     "quantization": (HF, VLLM),
     **dict.fromkeys(("device", "peft_model", "exit", "pooling"), (HF,)),
@@ -37,9 +38,10 @@ class ModelOptions:
     vLLM takes by itself.
     `base_url` is like http://localhost:8000/v1 (None: what `OPENAI_BASE_URL` says); `request_seconds` is how long one
     answer may take before it is asked for again; `tokenizer` is a folder or an id (org/name or org/name@revision), by
-    which prompts are read here and sent as tokens. `exit` and `pooling` are of encoders, for retrieval: the layer whose
-    ranking decides (None: the last), and how states become a vector (auto: as the checkpoint says). Raises UsageError
-    for a value that means nothing to the backend.
+    which prompts are read here and sent as tokens; `price` is what a million tokens of prompts and a million of
+    completions cost, in whatever currency, and changes nothing but the report's sum. `exit` and `pooling` are of
+    encoders, for retrieval: the layer whose ranking decides (None: the last), and how states become a vector (auto: as
+    the checkpoint says). Raises UsageError for a value that means nothing to the backend.
     """
 
     backend: str = HF
@@ -57,6 +59,7 @@ class ModelOptions:
     base_url: str | None = None
     request_seconds: float = 600.0
     tokenizer: str | None = None
+    price: tuple[float, float] | None = None
     exit: int | None = None
     pooling: str = "auto"
 
@@ -72,6 +75,8 @@ class ModelOptions:
                 )
         if self.backend == OPENAI and self.trust_remote_code and self.tokenizer is None:
             raise UsageError("trust_remote_code means nothing to the backend openai without a tokenizer: leave it out")
+        if self.price is not None and not all(0 <= one < math.inf for one in self.price):
+            raise UsageError(f"price {self.price}: amounts of money for a million tokens, none below 0")
         if self.request_seconds <= 0:
             raise UsageError(f"request_seconds {self.request_seconds:g}: more than 0")
         if self.tensor_parallel_size < 1 or (self.max_model_len is not None and self.max_model_len < 1):

@@ -99,6 +99,18 @@ def backend_options(command: Command) -> Command:
     return command
 
 
+def price_option(command: Command) -> Command:
+    """Add `--price`: the parameter `price`, two numbers or None, which `chosen_backend` reads."""
+    return click.option(
+        "--price",
+        type=click.FloatRange(min=0),
+        nargs=2,
+        default=None,
+        metavar="PROMPT COMPLETION",
+        help="openai: what a million tokens of each cost; the report then says what the run did.",
+    )(command)
+
+
 def encoder_options(command: Command) -> Command:
     """Add what retrieval asks of an encoder beside `backend_options`; `chosen_backend` reads these, too."""
     pooling = click.option(

@@ -127,6 +127,9 @@ def _count_lines(report: Report) -> Iterator[str]:
         yield f"extraction loss: {loss_text(report.extraction_loss)}"
     if report.tokens.reasoning:
         yield f"thinking: {report.tokens.reasoning} of {report.tokens.completion} tokens that were written"
+    if report.cost is not None:
+        counted = f"{report.tokens.prompt} tokens of prompts and {report.tokens.completion} of completions"
+        yield f"cost: {report.cost:.4g}, for {counted} at the prices given"
     for caveat in report.caveats:
         yield f"mind: {caveat}"
 

@@ -239,8 +239,9 @@ class Report:
 
     `pass_at_k` maps k (as text) to an estimate over the judged samples; `metrics` maps the names of what else was
     measured ("edit_similarity": a mean over tasks; "token_accuracy": over all tokens; "exact_pass@1": of the very
-    number). `tune` and `held_back` are pass@1 of the halves of all tiers together. `not_promised` lists what the
-    sandbox cell in use does not guarantee (empty for Docker).
+    number). `cost` is that of its tokens, by the prices given (None: none were). `tune` and `held_back` are pass@1 of
+    the halves of all tiers together. `not_promised` lists what the sandbox cell in use does not guarantee (empty for
+    Docker).
     """
 
     benchmark: str
@@ -268,6 +269,7 @@ class Report:
     no_code: int = 0  # completions that are blank, or of which extraction leaves nothing
     extraction_loss: ExtractionLoss | None = None  # None where it was not looked for
     caveats: tuple[str, ...] = ()  # see RunConfig
+    cost: float | None = None
     metrics: dict[str, Estimate] = field(default_factory=dict)
     exits: tuple[ExitScore, ...] = ()  # retrieval only
     tune: HalfScore | None = None

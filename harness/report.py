@@ -128,6 +128,14 @@ class Tally:
         return sum(self.passed.values()) / judged if judged else None
 
 
+def _cost(tokens: Tokens, config: RunConfig) -> float | None:
+    """Return what a run's tokens cost; None where nobody said what they do."""
+    if config.options is None or config.options.price is None:
+        return None
+    prompt, completion = config.options.price
+    return (tokens.prompt * prompt + tokens.completion * completion) / 1e6
+
+
 def build_report(
     tally: Tally,
     config: RunConfig,
@@ -166,6 +174,7 @@ def build_report(
         no_code=tally.no_code,
         extraction_loss=tally.extraction_loss,
         caveats=config.caveats,
+        cost=_cost(tally.tokens(), config),
         metrics=tally.metrics() | run_metrics(tally.exits, config.runtime.get("exit")),
         exits=exit_scores(tally.exits, corpora_of(benchmark), tally.latencies),
         tune=scores.tune,

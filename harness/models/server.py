@@ -90,7 +90,7 @@ class ServerModel:
     def runtime(self) -> dict[str, str]:
         """What a sample depends on beside the model, and what cannot be said of it."""
         here = "prompts are read here and sent as tokens"
-        refused = {"parameters": described(self._line.refused)} if self._line.refused else {}
+        refused = {"not_sent": described(self._line.refused)} if self._line.refused else {}
         return {
             "base_url": self.address,
             "served_as": self.served.name,

@@ -21,6 +21,8 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
 
 from model_server import MODEL, Server, Trouble, cuts, is_silent, refuses, replies, said, serving, trickles
 
+from harness.cli import eval_command
+from harness.commands import eval_config
 from harness.errors import ModelUnavailable, UsageError
 from harness.evaluation import EvalConfig, evaluate
 from harness.model_options import ModelOptions, address_of
@@ -28,6 +30,7 @@ from harness.models.in_order import in_order
 from harness.models.patience import Patience
 from harness.models.seam import Completion, GenerationSettings, Prompt
 from harness.models.server import ServerModel
+from harness.print_report import print_reports
 from harness.records import RunConfig, Sample, StopReason, from_json
 from harness.sources import Decoding, open_model
 from harness.store import RUN, SAMPLES
@@ -293,6 +296,8 @@ def test_a_model_that_is_not_served_is_said_with_those_that_are(server: Server) 
         {"enforce_eager": True},
         {"enable_prefix_caching": False},
         {"backend": "openai", "max_model_len": 64},
+        {"backend": "openai", "price": (1.0, -1.0)},
+        {"backend": "vllm", "price": (1.0, 1.0)},
         {"backend": "telepathy"},
     ],
 )
@@ -353,13 +358,13 @@ def tasks_file(folder: Path) -> Path:
     return path
 
 
-def evaluated(server: Server, out: Path) -> Any:
+def evaluated(server: Server, out: Path, **options: Any) -> Any:
     out.parent.mkdir(parents=True, exist_ok=True)
     config = EvalConfig(
         tasks=(str(tasks_file(out.parent)),),
         out=out,
         model=MODEL,
-        options=ModelOptions(backend="openai", base_url=server.base_url, request_seconds=30),
+        options=ModelOptions(backend="openai", base_url=server.base_url, request_seconds=30, **options),
         decoding=Decoding(batch_size=1),
         sandbox="local",
     )
@@ -422,6 +427,24 @@ def test_a_run_says_which_server_and_what_it_cannot_promise(server: Server, tmp_
     assert "weights are not known" in run.runtime["digest"]
     assert "openai" in run.versions
     assert len({request["seed"] for request in server.asked}) == 3
+
+
+@pytest.mark.slow
+def test_a_run_says_what_it_cost_by_the_prices_given_also_later(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answer = lambda request: said("    return x\n")
+    assert evaluated(server, tmp_path / "run").cost is None
+    count = len(server.asked)
+    report = evaluated(server, tmp_path / "run", price=(2.0, 1e4))
+    assert (report.tokens.prompt, report.tokens.completion) == (15, 21)
+    assert report.cost == pytest.approx((15 * 2 + 21 * 10_000) / 1e6)
+    assert len(server.asked) == count, "nothing was asked again"
+    print_reports([report], as_json=False)
+    assert "cost: 0.21, for 15 tokens of prompts and 21 of completions" in " ".join(capsys.readouterr().out.split())
+    words = ["--model", "m", "--tasks", "t", "--backend", "openai", "--base-url", "http://h/v1", "--price", "2.5", "10"]
+    with eval_command.make_context("eval", words) as context:
+        assert eval_config(context.params).options.price == (2.5, 10.0)
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def test_a_model_that_reasons_is_asked_as_it_wants_to_be(server: Server) -> None
     (request,) = server.asked
     del request["messages"]
     assert request == {"model": MODEL, "max_completion_tokens": 33, "temperature": 1.0, "seed": 5}
-    said_of_it = model.runtime["parameters"]
+    said_of_it = model.runtime["not_sent"]
     assert "max_tokens: max_completion_tokens is sent for it" in said_of_it
     assert "stop: answers are cut here" in said_of_it
     assert "top_p: 1" in said_of_it
@@ -157,7 +157,7 @@ def test_a_run_of_such_a_model_says_how_it_was_asked(server: Server, tmp_path: P
     assert not (tmp_path / "run" / "run.json").exists()
     config = read_config(run(temperature=1.0, top_p=1.0))
     assert (config.temperature, config.top_p) == (1.0, 1.0)
-    assert config.runtime["parameters"].startswith("without max_tokens: max_completion_tokens is sent for it")
+    assert config.runtime["not_sent"].startswith("without max_tokens: max_completion_tokens is sent for it")
 
 
 @pytest.fixture
