@@ -1,7 +1,7 @@
 """Time the canonical solutions of HumanEval+ and MBPP+ beside what their programs need by themselves, and EvalPlus.
 
-`python -m benchmarks.plus` measures for each of the two, in turn: the CPU time of all calls in one warm process
-(`benchmarks.trusted`), our `harness eval --model canonical` with expected values in the cache, and with
+`python -m benchmarks.plus` measures for each of the two, in turn: the CPU time of all calls in one warm process, and
+what they take in as many processes as there are cores (`benchmarks.trusted`), our `harness eval --model canonical` with expected values in the cache, and with
 `--evalplus-python PYTHON` `evalplus.evaluate` on the same solutions, warm as well. The first run of each fills caches
 and is not shown. Memory is what all processes of a command have at once.
 """
@@ -28,6 +28,12 @@ def write_solutions(tasks: str, target: Path) -> None:
     target.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def alone(tasks: str, workers: int) -> tuple[float, float]:
+    """Return the seconds that the programs take in so many processes, and their CPU seconds."""
+    words = measure([sys.executable, "-m", "benchmarks.trusted", tasks, "--workers", str(workers)]).output.split()
+    return float(words[0]), float(words[2])
+
+
 def main() -> None:
     """Run the rounds and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -38,8 +44,11 @@ def main() -> None:
     parser.add_argument("--evalplus-python", type=Path, help="the python of an environment with evalplus")
     options = parser.parse_args()
     cores = min(options.workers, len(os.sched_getaffinity(0)))
-    print("| tasks | programs alone: CPU s | ours: wall s, CPU s, MiB | of the programs' CPU time / cores | EvalPlus |")
-    print("|---|---|---|---|---|")
+    print(
+        "| tasks | programs alone: CPU s of one process | on all cores: s | ours: wall s, CPU s, MiB | "
+        "of the programs' CPU s / cores | of theirs on all cores | EvalPlus |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for tasks in options.tasks.split(","):
         with tempfile.TemporaryDirectory() as folder:
             samples = Path(folder) / "solutions.jsonl"
@@ -51,17 +60,15 @@ def main() -> None:
             if options.evalplus_python:
                 evalplus(options.evalplus_python, DATASETS[tasks], samples, str(options.workers))
             for _ in range(options.rounds):
-                alone = measure([sys.executable, "-m", "benchmarks.trusted", tasks])
-                spent = float(alone.output.split()[0])
+                _, spent = alone(tasks, 1)
+                seconds, _ = alone(tasks, cores)
                 run = measure(ours, together=True)
                 if options.evalplus_python:
                     peer = evalplus(options.evalplus_python, DATASETS[tasks], samples, str(options.workers))
                     theirs = f"{peer}, together {peer.together_bytes >> 20}; {peer.wall_seconds / run.wall_seconds:.1f}"
-                share = run.wall_seconds / (spent / cores)
-                print(
-                    f"| {tasks} | {spent:.1f} | {run}, together {run.together_bytes >> 20} | {share:.2f} | {theirs} |",
-                    flush=True,
-                )
+                shares = f"{run.wall_seconds / (spent / cores):.2f} | {run.wall_seconds / seconds:.2f}"
+                ours_in_words = f"{run}, together {run.together_bytes >> 20}"
+                print(f"| {tasks} | {spent:.1f} | {seconds:.1f} | {ours_in_words} | {shares} | {theirs} |", flush=True)
 
 
 if __name__ == "__main__":
