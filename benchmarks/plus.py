@@ -1,9 +1,9 @@
 """Time the canonical solutions of HumanEval+ and MBPP+ beside what their programs need by themselves, and EvalPlus.
 
 `python -m benchmarks.plus` measures for each of the two, in turn: the CPU time of all calls in one warm process, and
-what they take in as many processes as there are cores (`benchmarks.trusted`), our `harness eval --model canonical` with expected values in the cache, and with
-`--evalplus-python PYTHON` `evalplus.evaluate` on the same solutions, warm as well. The first run of each fills caches
-and is not shown. Memory is what all processes of a command have at once.
+what they take in as many processes as there are cores (`benchmarks.trusted`), our `harness eval --model canonical`
+with expected values in the cache, and with `--evalplus-python PYTHON` `evalplus.evaluate` on the same solutions, warm
+as well. The first run of each fills caches and is not shown. Memory is what all processes of a command have at once.
 """
 
 from __future__ import annotations
