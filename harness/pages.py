@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harness.errors import MissingDependency, UsageError
+from harness.records import Report
 
 
 def write_run_page(run: Path, page: Path, failures: int | None, task: str | None) -> None:
@@ -27,6 +28,12 @@ def write_leaderboard(runs: Sequence[Path], out: Path, title: str) -> Path:
     except click.ClickException as error:
         raise UsageError(error.message) from error
     return page
+
+
+def write_curve(report: Report, path: Path) -> None:
+    """Draw the exits of an encoder that were timed; nothing where there are none, or where nothing draws."""
+    if report.exits and entry_points(group="harness.pages", name="curve"):
+        _writer("curve")(report, path)
 
 
 def _writer(name: str) -> Any:

@@ -10,12 +10,13 @@ from harness.judge import Judge
 from harness.judging import Work, judge_all, slowest_first
 from harness.known import KnownVerdicts
 from harness.overlap import Tick, Wait, judge_beside
+from harness.pages import write_curve
 from harness.progress import Progress
 from harness.records import Benchmark, Outcome, Report, Sample, Verdict, from_json
 from harness.report import Tally, build_report
 from harness.sequential import Watch
 from harness.sources import Source
-from harness.store import SAMPLES, RunFolder
+from harness.store import CURVE, SAMPLES, RunFolder
 from sandbox import Sandbox
 
 _IDLE_SECONDS = 0.2  # without a sample, until what was judged is kept
@@ -214,4 +215,5 @@ class JudgedRun:
         tally.extraction_loss = self._audit.loss() if self._audit else None
         report = build_report(tally, store.config, self._benchmark, store.fingerprint, missing, stopped_early)
         store.finish(report)
+        write_curve(report, store.path / CURVE)
         return report

@@ -120,6 +120,8 @@ def decoding(config: RunConfig) -> str:
         return "read from files, decoding not stated"
     if config.backend == "reference":
         return "the benchmarks' own solutions"
+    if not config.max_new_tokens:
+        return "rankings"
     tokens = f"{config.max_new_tokens} tokens"
     if config.max_length is not None:
         tokens += f", {config.max_length} with the prompt"

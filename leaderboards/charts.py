@@ -92,7 +92,7 @@ def scatter(points: Sequence[Point], without: int, summary: str) -> Scatter | No
     steps = [value / 100 for value in range(math.ceil(100 * bottom / step - 1e-9) * step, round(100 * top) + 1, step)]
     return Scatter(
         dots=tuple(_label(dots, names) if len(dots) <= LABELLED else dots),
-        across=tuple(Tick(at=x(value), text=_short(value)) for value in _ticks(low, high)),
+        across=tuple(Tick(at=x(value), text=_short(value)) for value in ticks(low, high)),
         up=tuple(Tick(at=y(value), text=f"{100 * value:.0f}") for value in steps),
         without=without,
         summary=summary,
@@ -113,8 +113,8 @@ def _bounds(points: Sequence[Point]) -> tuple[float, float]:
     return (bottom, top) if top - bottom >= 0.15 else (max(0.0, top - 0.2), max(top, 0.2))
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Return round numbers of parameters in the axis: 1, 2, 5 in each decade, or 1, 3 if those were too many."""
+def ticks(low: float, high: float, most: int = 9) -> list[float]:
+    """Return round numbers in an axis of powers of ten: 1, 2, 5 in each decade, or 1, 3 if those were too many."""
     for digits in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         found = [
             digit * 10.0**decade
@@ -122,9 +122,9 @@ def _ticks(low: float, high: float) -> list[float]:
             for digit in digits
             if low <= math.log10(digit * 10.0**decade) <= high
         ]
-        if len(found) <= 9:
+        if len(found) <= most:
             return found
-    return found[:: math.ceil(len(found) / 9)]
+    return found[:: math.ceil(len(found) / most)]
 
 
 def _short(parameters: float) -> str:

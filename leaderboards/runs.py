@@ -241,7 +241,8 @@ def _see_that_it_adds_up(run: Run) -> None:
             raise Unusable(f"{run.folder}: {RUN} and {REPORT} name a different {name}")
     if report.tasks != len(config.task_ids):
         raise Unusable(f"{run.folder}: {REPORT} has {report.tasks} tasks, {RUN} {len(config.task_ids)}")
-    numbers = (report.seconds, report.tokens.prompt, report.tokens.completion)
+    times = [one.latency.seconds_per_query for one in report.exits if one.latency]
+    numbers = (report.seconds, report.tokens.prompt, report.tokens.completion, *times)
     if not all(math.isfinite(number) and number >= 0 for number in numbers):
         raise Unusable(f"{run.folder / REPORT}: seconds or tokens are not counts")
     if not any(run.judged):
@@ -250,12 +251,14 @@ def _see_that_it_adds_up(run: Run) -> None:
     if report.base_pass_at_k is not None:
         _see_scores(run, report.base_pass_at_k, run.base)
     loss = report.extraction_loss
-    if max(len(report.tiers), len(report.metrics), len(loss.by_rule) if loss else 0, len(report.caveats)) > MOST:
-        raise Unusable(f"{run.folder / REPORT}: more than {MOST} tiers, metrics, rules or caveats")
+    listed = (report.tiers, report.metrics, report.exits, loss.by_rule if loss else (), report.caveats)
+    if max(map(len, listed)) > MOST:
+        raise Unusable(f"{run.folder / REPORT}: more than {MOST} tiers, metrics, exits, rules or caveats")
     lost = (loss.samples, *loss.by_rule.values()) if loss else ()
     if not all(0 <= count <= report.samples - sum(run.passed) for count in lost):
         raise Unusable(f"{run.folder / REPORT}: more samples are lost by extraction than did not pass")
-    for name, metric in report.metrics.items():
+    of_sets = [(one.name, score) for exit in report.exits for one in exit.sets for score in one.metrics.values()]
+    for name, metric in (*report.metrics.items(), *of_sets):
         if not _is_estimate(metric):
             raise Unusable(f"{run.folder / REPORT}: {name} is no share with an interval around it")
     for tier in report.tiers:

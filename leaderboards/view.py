@@ -10,6 +10,7 @@ from harness.records import Estimate
 from leaderboards.boards import Board, Cell, Column, Row
 from leaderboards.cards import Lengths, failures
 from leaderboards.charts import Point, scatter
+from leaderboards.curves import Panel, panels_of, to_svg
 from leaderboards.detail import NAMES, run_detail, task_names
 from leaderboards.links import Links
 from leaderboards.page import render
@@ -100,6 +101,7 @@ def _board(name: str, board: Board, links: Links) -> dict[str, Any]:
         for number, metric in enumerate(metrics)
     ]
     charts = _charts(name, board)
+    curves = [_panels(board, at) for at in range(len(board.columns))]
     return {
         "id": name,
         "label": board.label,
@@ -113,6 +115,7 @@ def _board(name: str, board: Board, links: Links) -> dict[str, Any]:
         ],
         "sizes": any(row.parameters for row in rows),
         "charts": charts,
+        "curves": [to_svg(panels) for panels in curves if panels],
         "no_chart": "" if charts else "No chart of pass@1 against parameters: no run here states its parameters.",
     }
 
@@ -187,6 +190,11 @@ def _tiers(cell: Cell) -> dict[str, Any]:
         height = round(26 * tier.pass_at_1.value, 1)
         bars.append({"y": round(26 - height, 1), "height": height, "weak": tier.weak})
     return {"tiers": bars, "title": title, "sort": f"{tiers[-1].pass_at_1.value:.6f}"}
+
+
+def _panels(board: Board, at: int) -> list[Panel]:
+    """Return the exits of the encoders of one column."""
+    return panels_of((row.label, cell.run.report) for row in board.rows if (cell := row.cells[at]))
 
 
 def _charts(name: str, board: Board) -> list[dict[str, Any]]:

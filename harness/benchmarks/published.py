@@ -51,7 +51,7 @@ def load_folder(path: Path, name: str) -> Benchmark:
     else:
         raise UsageError(
             f"{data.shown_path(path)} holds no benchmark: there would be test.jsonl (CodeXGLUE's code search), "
-            "data.jsonl with test.txt (its clone detection), or corpus.jsonl with queries.jsonl and qrels/test.tsv (CoIR)"
+            "data.jsonl with test.txt (its clone detection), or corpus.jsonl, queries.jsonl and qrels/test.tsv (CoIR)"
         )
     return benchmark_of(name, {name: found}, str(path))
 

@@ -72,6 +72,7 @@ def pooled(model: Any, tokenizer: Any, texts: Sequence[str], pooling: Pooling, l
             batch = tokenizer(
                 [texts[place] for place in places],
                 padding=True,
+                padding_side="right",  # else positions that are counted from the left are others in each batch
                 truncation=True,
                 max_length=context,
                 return_tensors="pt",
@@ -85,10 +86,7 @@ def pooled(model: Any, tokenizer: Any, texts: Sequence[str], pooling: Pooling, l
 
 def _vectors(states: Any, mask: Any, pooling: Pooling) -> Any:
     """Return texts x hidden size, of states that are texts x tokens x hidden size; the mask is zero on padding."""
-    import torch
-
     if pooling is Pooling.MEAN:
         weights = mask.unsqueeze(-1).float()
         return (states * weights).sum(1) / weights.sum(1).clamp(min=1.0)
-    first = mask.argmax(-1)  # behind what fills up the left
-    return states[torch.arange(len(first), device=first.device), first]
+    return states[:, 0]
