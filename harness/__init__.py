@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from harness.tinypy import Level as TinyPyLevel
     from harness.tinypy import Recipe as TinyPyRecipe
     from harness.tinypy import training_examples as tinypy_examples
+    from harness.tinypy.javascript import javascript_of as tinypy_javascript
 
 __all__ = [
     "HELD_OUT_PACKAGES",
@@ -250,6 +251,7 @@ _LATER = {
     "tiers_from_ratings": "harness.measured_tiers",
     "tiers_from_runs": "harness.measured_tiers",
     "tinypy_examples": "harness.tinypy:training_examples",
+    "tinypy_javascript": "harness.tinypy.javascript:javascript_of",
     "words_train": "harness.benchmarks.words.generator",
     "workers_option": "harness.options",
     "write_leaderboard": "harness.pages",
