@@ -180,20 +180,23 @@ class Closable(Protocol):
 
 def see_that_they_make_sense(settings: GenerationSettings) -> None:
     """Raise `UsageError` for a setting that no model can decode by."""
-    budget = settings.max_reasoning_tokens
+    budget, length = settings.max_reasoning_tokens, settings.max_length
     wanted = {
-        "temperature of 0 or more": settings.temperature >= 0,
-        "top_p above 0 and up to 1": 0 < settings.top_p <= 1,
-        "max_new_tokens of 1 or more": settings.max_new_tokens >= 1,
-        "max_length of 1 or more": settings.max_length is None or settings.max_length >= 1,
-        "batch_size of 1 or more": settings.batch_size >= 1,
-        "max_reasoning_tokens of 1 or more": budget is None or budget >= 1,
-        "rule for the thinking that max_reasoning_tokens is for": budget is None or settings.reasoning.thinks,
-        "stop strings that are not empty": "" not in settings.stop,
+        "temperature of 0 or more": (settings.temperature, settings.temperature >= 0),
+        "top_p above 0 and up to 1": (settings.top_p, 0 < settings.top_p <= 1),
+        "max_new_tokens of 1 or more": (settings.max_new_tokens, settings.max_new_tokens >= 1),
+        "max_length of 1 or more": (length, length is None or length >= 1),
+        "batch_size of 1 or more": (settings.batch_size, settings.batch_size >= 1),
+        "max_reasoning_tokens of 1 or more": (budget, budget is None or budget >= 1),
+        "rule for the thinking that max_reasoning_tokens is for": (
+            settings.reasoning.value,
+            budget is None or settings.reasoning.thinks,
+        ),
+        "stop strings that are not empty": (settings.stop, "" not in settings.stop),
     }
-    for rule, holds in wanted.items():
+    for rule, (value, holds) in wanted.items():
         if not holds:
-            raise UsageError(f"generating needs a {rule}, not {settings}")
+            raise UsageError(f"generating needs a {rule}, not {value}")
 
 
 def see_that_it_is_unicode(text: str, what: str) -> None:
