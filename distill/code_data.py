@@ -27,7 +27,7 @@ _LEAST_WORDS = 3
 _LEAST_LINES = 3
 _DEV_SHARE = 10  # one package in so many
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "dist-packages", "idle_test", "site-packages", "test", "tests"})
-_PYTHON = "Python"
+PYTHON = "Python"
 
 
 class Split(StrEnum):
@@ -49,7 +49,7 @@ class Snippet:
     place: str
     code: str
     description: str = ""
-    language: str = _PYTHON
+    language: str = PYTHON
 
     @property
     def split(self) -> Split:
@@ -181,7 +181,7 @@ def _snippet_of_line(line: str, place: str) -> Snippet:
     try:
         row = json.loads(line)
         code, docstring = row["code"], row["docstring"]
-        package, language = row.get("repo", place), row.get("language", _PYTHON)
+        package, language = row.get("repo", place), row.get("language", PYTHON)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f'{place}: expected a JSON object with "code" and "docstring" ({error})') from error
     if not all(isinstance(one, str) for one in (code, docstring, package, language)):

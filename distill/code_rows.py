@@ -62,7 +62,7 @@ def pair_rows(
     hard_negatives: bool,
     chance: random.Random,
 ) -> list[PairedRows]:
-    """Return a row for each snippet with a description, behind the instructions for queries and for code if there are.
+    """Return a row for each snippet with a description, behind the instructions for each side if there are any.
 
     `{language}` in the latter is the snippet's. Its version with other names takes them from the other snippets. A hard
     negative is its neighbour (`neighbours`).

@@ -88,11 +88,20 @@ class PretrainEncoder(_EncoderTraining, frozen=True, kw_only=True, forbid_unknow
 
 
 class TuneRetrieval(_EncoderTraining, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Descriptions find functions. The instructions stand before each side; `{language}` is the code's."""
+    """Descriptions find functions. The instructions stand before each side; `{language}` is the code's.
+
+    So many `translations` join them: programs of TinyPy that find themselves in JavaScript, code to code.
+    """
 
     contrast: ContrastSettings = ContrastSettings()
+    translations: int = 0
     query_instruction: str | None = None
     code_instruction: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.translations < 0:
+            raise ValueError(f"translations {self.translations}: at least 0")
 
 
 class TuneClasses(_EncoderTraining, frozen=True, kw_only=True, forbid_unknown_fields=True):

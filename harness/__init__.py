@@ -164,6 +164,7 @@ __all__ = [
     "tiers_from_ratings",
     "tiers_from_runs",
     "tinypy_examples",
+    "tinypy_javascript",
     "words_train",
     "workers_option",
     "write_leaderboard",

@@ -13,11 +13,13 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
     pytest.importorskip("datasketch")
+    pytest.importorskip("quickjs")
 
 from distill.code_data import Snippet, Split, definitions, documented_functions, repositories_in, snippets_of, split_of
 from distill.code_duplicates import signature_of, without_near_duplicates
 from distill.code_rows import clone_rows, clone_rows_of_folder, context_rows, pair_rows, with_words_replaced, words_of
 from distill.code_sources import CodeSources, code_data
+from distill.code_translations import translations
 from harness import HELD_OUT_PACKAGES, UsageError, load_benchmark
 from tests.distill.made_encoders import small_encoder
 
@@ -202,6 +204,14 @@ def test_frequent_words_and_the_name_are_replaced_everywhere_and_no_two_become_o
     assert len(replaced) == 4
     assert changed.count("max") == 1
     assert with_words_replaced(code, [], random.Random(1)) == code
+
+
+def test_programs_describe_themselves_in_another_language() -> None:
+    found = translations(20, seed=3)
+    assert 10 < len(found) <= 20
+    assert {one.language for one in found} == {"JavaScript"}
+    assert all("print" in one.description and "console.log" in one.code for one in found)
+    assert len({one.package for one in found}) == len(found)
 
 
 def test_clones_are_renamed_and_others_are_neighbours_of_the_package() -> None:

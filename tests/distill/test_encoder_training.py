@@ -14,6 +14,7 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
     pytest.importorskip("torch")
     pytest.importorskip("transformers")
     pytest.importorskip("datasketch")
+    pytest.importorskip("quickjs")
 
 import msgspec
 import torch
@@ -90,9 +91,10 @@ def test_pretraining_then_retrieval_and_classes_start_from_one_another(packages:
     ]
     assert msgspec.json.decode((tmp_path / "pre" / "training.json").read_bytes(), type=EncoderReport) == report
     start = EncoderStart(model=str(tmp_path / "pre"), fields={"residual_dropout": 0.0})
-    instructed = {"query_instruction": "find: ", "code_instruction": "{language}: "}
-    found = tune_retrieval(settings(TuneRetrieval, packages, start=start, **instructed), tmp_path / "find")
-    assert {name for one in found.exits for name in one.measures} == {"contrast", "found", "mrr"}
+    how = {"query_instruction": "find: ", "code_instruction": "{language}: ", "translations": 150}
+    found = tune_retrieval(settings(TuneRetrieval, packages, start=start, **how), tmp_path / "find")
+    assert {name for one in found.exits for name in one.measures} == {"contrast", "found", "mrr", "mrr_translations"}
+    assert found.rows > 150  # functions, and nearly as many programs in two languages
     model, tokenizer = load_encoder(tmp_path / "find")
     kept = model.config.query_instruction, model.config.code_instruction, model.config.residual_dropout
     assert kept == ("find: ", "{language}: ", 0.0)
@@ -188,6 +190,7 @@ def test_what_makes_no_sense_is_said_before_anything_is_trained(packages: str, t
         (PretrainEncoder, {"snippets": 1}, "no context to classify"),
         (PretrainEncoder, {"snippets": 0, "masking": MaskingSettings(context=0.0)}, "snippets 0"),
         (TuneRetrieval, {"save_as": "int8"}, "save_as"),
+        (TuneRetrieval, {"translations": -1}, "translations -1"),
         (TuneRetrieval, {"max_length": 2}, "max_length 2"),
         (TuneRetrieval, {"training": TrainSettings(steps=1, lora=LoraSettings())}, "leave lora and window out"),
         (TuneRetrieval, {"training": TrainSettings(steps=1, max_length=9)}, "give max_length"),
