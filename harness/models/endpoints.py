@@ -25,8 +25,7 @@ _REASONS = {
     "length": StopReason.LENGTH,
 }
 _FILTERED = "content_filter"
-# What OpenAI says, as a refusal, of a model that was still thinking at the limit of tokens.
-_RAN_OUT = "Could not finish the message because max_tokens or model output limit was reached"
+_COULD_NOT_FINISH = "Could not finish the message because max_tokens or model output limit was reached"
 _TOOLS = frozenset({"tool_calls", "function_call"})
 
 
@@ -44,6 +43,12 @@ class Said:
     usage: Usage
     model: str | None
     system_fingerprint: str | None
+
+
+# What OpenAI refuses to give, of a model that was still thinking at the limit of tokens.
+RAN_OUT = Said(
+    text="", stop_reason=StopReason.LENGTH, reasoning=None, usage=Usage(), model=None, system_fingerprint=None
+)
 
 
 async def ask(client: AsyncOpenAI, model: str, asked: Asked, parameters: dict[str, Any]) -> Said:
@@ -82,16 +87,9 @@ async def _chat(client: AsyncOpenAI, model: str, asked: Asked, parameters: dict[
     try:
         response = await client.chat.completions.with_raw_response.create(model=model, messages=messages, **parameters)
     except BadRequestError as error:
-        if not message_of(error).startswith(_RAN_OUT):
+        if not message_of(error).startswith(_COULD_NOT_FINISH):
             raise
-        return Said(
-            text="",
-            stop_reason=StopReason.LENGTH,
-            reasoning=None,
-            usage=Usage(),
-            model=None,
-            system_fingerprint=None,
-        )
+        return RAN_OUT
     answer = read(ChatAnswer, response.content)
     if not answer.choices:
         raise Unusable("no choices")

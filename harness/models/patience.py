@@ -116,6 +116,8 @@ def message_of(error: APIStatusError) -> str:
 def _unsupported(error: APIStatusError) -> str:
     """Return the parameter that a refusal is of, of those that are sent; empty where it is of something else."""
     message = message_of(error)
+    if error.param == "stop":  # whatever is wrong with it: most often there are too many
+        return "stop"
     if not _UNSUPPORTED.search(message):
         return ""
     found = _PARAMETER.fullmatch(str(error.param)) or _PARAMETER.search(message)

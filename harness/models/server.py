@@ -22,7 +22,7 @@ from harness.errors import MissingDependency, ModelUnavailable, UsageError
 from harness.evidence import clean
 from harness.model_options import address_of
 from harness.models.connection import Connection
-from harness.models.endpoints import Said, Withheld
+from harness.models.endpoints import RAN_OUT, Said, Withheld
 from harness.models.parameters import CannotSample, described
 from harness.models.patience import Denied, Patience
 from harness.models.replies import Listed, Served, digest_of
@@ -209,7 +209,7 @@ class ServerModel:
     async def _met(self, client: AsyncOpenAI, is_chat: bool, patience: Patience | None = None) -> Said:
         """Return the answer to a greeting, and take note that it can be asked like this."""
         said = await self._line.said(client, self._greeting(is_chat), _ONE_TOKEN, patience=patience)
-        if said.model is None and said.stop_reason is StopReason.LENGTH:
+        if said is RAN_OUT:
             longer = replace(_ONE_TOKEN, max_new_tokens=_ENOUGH_TOKENS)
             said = await self._line.said(client, self._greeting(is_chat), longer, patience=patience)
         self._greeted.add(is_chat)

@@ -103,6 +103,10 @@ def test_it_is_never_sampled_otherwise_than_was_asked_for(server: Server, change
             {"temperature"},
         ),
         (unsupported("top_p") | {"param": "model"}, {"top_p"}),  # seen of OpenAI's
+        (
+            {"message": "Invalid 'stop': array too long. Expected an array with maximum length 4", "param": "stop"},
+            {"stop"},
+        ),
     ],
 )
 def test_a_parameter_is_known_by_its_field_or_by_what_is_said(
@@ -141,6 +145,18 @@ def test_thinking_that_is_refused_at_the_limit_is_an_answer_that_ran_out(server:
     assert model.served.name == MODEL
     (one,) = model.generate([prompt()], AS_IT_IS)
     assert one == Completion(text="", stop_reason=StopReason.LENGTH)
+
+
+def test_a_server_that_does_not_name_its_model_is_greeted_with_one_token_all_the_same() -> None:
+    limits: list[int] = []
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        limits.append(request["max_tokens"])
+        return said("", "length", model=None)
+
+    with serving(Server(answer=answer)) as server:
+        assert ServerModel.connect(MODEL, server.base_url, UNHURRIED).served.name == MODEL
+    assert limits == [1]
 
 
 def test_a_run_of_such_a_model_says_how_it_was_asked(server: Server, tmp_path: Path, a_task: Callable[[], str]) -> None:
