@@ -159,6 +159,7 @@ def test_a_server_that_does_not_name_its_model_is_greeted_with_one_token_all_the
     assert limits == [1]
 
 
+@pytest.mark.slow
 def test_a_run_of_such_a_model_says_how_it_was_asked(server: Server, tmp_path: Path, a_task: Callable[[], str]) -> None:
     options = ModelOptions(backend="openai", base_url=server.base_url)
 
