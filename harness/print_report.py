@@ -93,19 +93,21 @@ def _print_report(report: Report) -> None:
 
 
 def _exit_table(exits: tuple[ExitScore, ...]) -> Table:
-    """Return the exits of an encoder: a row each, with the MRR (of pairs F1) of each set, and how long it takes."""
+    """Return the exits of an encoder, a column each: MRR (of pairs F1) on each set, and how long they take."""
     from rich.table import Table
 
+    heads = [f"exit {one.exit}" if one.exit else "" for one in exits]
+    table = Table("set", "", *heads, box=None, pad_edge=False)
     measures = {one.name: next(iter(one.metrics)) for exit in exits for one in exit.sets if one.metrics}
-    heads = (f"{clean(name, 40)}\n{clean(measure, 40)}" for name, measure in measures.items())
-    table = Table("exit", *heads, "query\nms", "document\nms", box=None, pad_edge=False)
-    for exit in exits:
-        shown = {one.name: one.metrics for one in exit.sets}
-        values = [shown.get(name, {}).get(measure) for name, measure in measures.items()]
-        cells = ["" if one is None else f"{one.value:.1%}" for one in values]
-        latency = exit.latency
-        times = (latency.seconds_per_query, latency.seconds_per_document) if latency else ()
-        table.add_row(str(exit.exit) if exit.exit else "-", *cells, *(f"{1000 * one:.3g}" for one in times))
+    for name, measure in measures.items():
+        scores = [{one.name: one.metrics for one in exit.sets}.get(name, {}).get(measure) for exit in exits]
+        table.add_row(
+            clean(name, 40), clean(measure, 40), *("" if one is None else f"{one.value:.1%}" for one in scores)
+        )
+    for what in ("query", "document"):
+        times = [getattr(one.latency, f"seconds_per_{what}") if one.latency else None for one in exits]
+        if any(times):
+            table.add_row(f"a {what}", "ms", *("" if one is None else f"{1000 * one:.3g}" for one in times))
     return table
 
 

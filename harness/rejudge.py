@@ -77,6 +77,8 @@ def rejudge(config: RejudgeConfig, progress: Progress | None = None) -> tuple[Pa
     if written.rejudged:
         raise UsageError(f"{config.run} is judged again already: name the run that it came from, {written.origin}")
     benchmark = benchmark_of(written)
+    if benchmark.corpora:
+        raise UsageError(f"{config.run} has rankings, and no program is made of them: there is nothing to judge again")
     manner = _by_rule(config.extraction, written) if config.extraction else _by_protocol(config, written, benchmark)
     run = replace(
         written,

@@ -7,6 +7,7 @@
 | ladder | a Ladder docstring | the solutions of all rungs, many of which differ in one word |
 | stdlib | a docstring's first paragraph | the functions of the packages that training leaves out |
 | solutions | a canonical solution of HumanEval | EvalPlus's own solutions, each with a near miss |
+| javascript | a TinyPy program | TinyPy programs in JavaScript, whose variables have other names |
 | clones | two functions of these packages | whether one is the other in other names and words |
 
 A near miss is a solution with one place changed. Programs have no docstrings and comments, and but for `stdlib` their
@@ -26,11 +27,14 @@ from harness.benchmarks import evalplus, humaneval, ladder, mbpp
 from harness.lines import to_json
 from harness.records import Benchmark, Document, PairTests, RankTests, Task
 from harness.retrieval.library import LibraryFunction, described, library_functions
-from harness.retrieval.programs import anonymous, clone_of, description_of, digest_order, near_misses
+from harness.retrieval.programs import anonymous, clone_of, description_of, digest_order, near_misses, with_plain_names
+from harness.tinypy.javascript import to_javascript
+from harness.tinypy.testset import PATH as TINYPY
+from harness.tinypy.testset import from_lines
 
 NAME = "retrieval"
 LANGUAGE = "python"
-STDLIB_QUERIES = 300
+STDLIB_QUERIES = JAVASCRIPT_QUERIES = 300
 DEV_FUNCTIONS, TEST_FUNCTIONS = 100, 150  # of clones; each is half of two pairs
 _CLONE_LINES = 6
 
@@ -54,6 +58,7 @@ def load() -> Benchmark:
         "ladder": lambda: _described_set("ladder", ladder.load().tasks, misses=0),
         "stdlib": lambda: _library_set(library),
         "solutions": lambda: _solutions_set(loaded["humaneval"].tasks, loaded["humaneval+"].tasks),
+        "javascript": _javascript_set,
         "clones": lambda: _clones_set(library),
     }
     files = [loaded[name].source for name in loaded]
@@ -167,6 +172,21 @@ def _solutions_set(original: tuple[Task, ...], others: tuple[Task, ...]) -> Retr
         if is_asked:
             tasks.append(query_task("solutions", number, query, {number: 1.0}, LANGUAGE))
     return _set_of(tasks, documents)
+
+
+def _javascript_set() -> RetrievalSet:
+    """Return test programs of TinyPy as queries for the same in JavaScript, those that print whole numbers alone.
+
+    JavaScript prints a fraction that is whole without its point, so that a program that prints one is not the same.
+    """
+    examples = [one for one in from_lines(TINYPY.read_bytes()) if "." not in one.output]
+    documents, tasks = [], []
+    for place, example in enumerate(examples):
+        code = to_javascript(with_plain_names(example.program))
+        documents.append(Document(doc_id=f"{place}", text=code, language="javascript"))
+        tasks.append(query_task("javascript", f"{place}", example.program, {f"{place}": 1.0}, LANGUAGE))
+    asked = sorted(tasks, key=lambda one: digest_order(one.prompt))[:JAVASCRIPT_QUERIES]
+    return _set_of(asked, documents)
 
 
 def _clones_set(functions: list[LibraryFunction]) -> RetrievalSet:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[numpy.float32]
 
+_PROMISED = "byte for byte, with the same versions, number of threads and batch size, also when a run was stopped"
+_NOT_PROMISED = "not promised: a GPU may round otherwise from run to run"
 _ENDLESS = 10**6  # transformers' "no limit known" is far above it
 
 
@@ -59,6 +61,7 @@ class Encoder:
             "device": str(model.device),
             "max_tokens": str(self._context),
             **how,
+            "reproducible": _PROMISED if str(model.device) == "cpu" else _NOT_PROMISED,
             **({"parameters": str(size)} if size else {}),
             **{f"{kind}_prompt": text for kind, text in self._prompts.items() if text},
         }

@@ -1,7 +1,8 @@
 """The baselines that learn nothing: BM25, and the cosine of two bags of tokens.
 
 Both read words and the parts of identifiers (`readLines`, `read_lines` and "read lines" are the same two tokens), in
-lower case. BM25 is Lucene's, with k1 = 1.5 and b = 0.75, by the package bm25s.
+lower case. BM25 also reads signs, which it weighs by how rare they are; in a bag they would outweigh all words. It is
+Lucene's, with k1 = 1.5 and b = 0.75, by the package bm25s.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-_TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W0-9A-Za-z_]+|[^\w\s]")
-_RULES = "words, parts of identifiers, numbers and signs, in lower case"
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W0-9A-Za-z_]+")
+_WORD_OR_SIGN = re.compile(rf"{_WORD.pattern}|[^\w\s]")
+_READ = "words, parts of identifiers and numbers, in lower case"
 
 
-def tokens_of(text: str) -> list[str]:
-    """Return the words, parts of identifiers, numbers and signs of a text, in lower case and in order."""
-    return [token.lower() for token in _TOKEN.findall(text)]
+def tokens_of(text: str, signs: bool = False) -> list[str]:
+    """Return the words, parts of identifiers, numbers and, if wanted, signs of a text: in lower case and in order."""
+    return [token.lower() for token in (_WORD_OR_SIGN if signs else _WORD).findall(text)]
 
 
 class _Lexical:
@@ -38,8 +40,9 @@ class _Lexical:
 
     def __init__(self, name: str, **parameters: object) -> None:
         self.name = name
-        self.runtime = {"tokens": _RULES} | {key: str(value) for key, value in parameters.items()}
-        self.digest = hashlib.sha256(repr((name, _TOKEN.pattern, sorted(self.runtime.items()))).encode()).hexdigest()
+        self.runtime = {key: str(value) for key, value in parameters.items()}
+        read = (_WORD.pattern, _WORD_OR_SIGN.pattern)
+        self.digest = hashlib.sha256(repr((name, read, sorted(self.runtime.items()))).encode()).hexdigest()
 
     def place(self) -> tuple[str, int]:
         return "cpu", 1
@@ -49,7 +52,7 @@ class BagOfTokens(_Lexical):
     """Ranks by the cosine of counts of tokens."""
 
     def __init__(self) -> None:
-        super().__init__("bag-of-tokens")
+        super().__init__("bag-of-tokens", tokens=_READ)
 
     def versions(self) -> dict[str, str]:
         return {"scipy": version("scipy")}
@@ -90,7 +93,7 @@ class Bm25(_Lexical):
     """Ranks by BM25. Source: Robertson & Zaragoza 2009; Kamphuis et al. 2020 for Lucene's variant."""
 
     def __init__(self) -> None:
-        super().__init__("bm25", method="lucene", k1=1.5, b=0.75)
+        super().__init__("bm25", tokens=f"{_READ}, and signs", method="lucene", k1=1.5, b=0.75)
 
     def versions(self) -> dict[str, str]:
         return {"bm25s": version("bm25s")}
@@ -106,7 +109,7 @@ class _Bm25Index:
         logging.getLogger("bm25s").setLevel(logging.WARNING)  # which it sets to DEBUG when it is imported
         self._index = BM25(method=how["method"], k1=float(how["k1"]), b=float(how["b"]))
         self._documents = len(documents)
-        read = [tokens_of(one.text) for one in documents]
+        read = [tokens_of(one.text, signs=True) for one in documents]
         self._vocabulary = {token for tokens in read for token in tokens}
         if self._vocabulary:
             self._index.index(read, show_progress=False)
@@ -116,7 +119,7 @@ class _Bm25Index:
 
         found = numpy.zeros((len(queries), self._documents), dtype=numpy.float32)
         for row, query in enumerate(queries):
-            known = [token for token in tokens_of(query.text) if token in self._vocabulary]
+            known = [token for token in tokens_of(query.text, signs=True) if token in self._vocabulary]
             if known:
                 found[row] = self._index.get_scores(known)
         return found

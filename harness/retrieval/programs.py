@@ -80,6 +80,14 @@ def clone_of(program: str) -> str:
     return ast.unparse(ast.fix_missing_locations(_Rephrased().visit(_Renamed(names).visit(tree))))
 
 
+def with_plain_names(program: str) -> str:
+    """Return a program whose variables are called v1, v2, ... as they come: programs alike are then the same text."""
+    tree = parse_source(program)
+    bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    met = dict.fromkeys(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in bound)
+    return ast.unparse(_Renamed({name: f"v{place}" for place, name in enumerate(met, 1)}).visit(tree))
+
+
 def local_names(tree: ast.AST) -> set[str]:
     """Return the names that functions bind, without those that they share, import, or may be called by."""
     found: set[str] = set()

@@ -39,7 +39,7 @@ SIZES = {
     "gsm8k": 1319,
     "gsm8k-dev": 500,
     "ladder": 240,
-    "retrieval": 1655,
+    "retrieval": 1955,
     "tinypy-completion": 1400,
     "tinypy-execution": 1400,
     "words": 1000,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
 import pytest
+from click.testing import CliRunner
 
 from harness import (
     HELD_OUT_PACKAGES,
@@ -24,8 +26,10 @@ from harness import (
     load_run,
 )
 from harness.benchmarks.retrieval import RetrievalSet, benchmark_of, pair_task, query_task
+from harness.cli import main
 from harness.evaluation import generate
 from harness.records import Document, PairTests, RankTests, Sample, StopReason, to_json
+from harness.rejudge import RejudgeConfig, rejudge
 from harness.retrieval.answers import Likeness, PairAnswer, Ranking, examine_ranking
 from harness.retrieval.latency import PASSES, latencies
 from harness.retrieval.lexical import BagOfTokens, Bm25, tokens_of
@@ -35,6 +39,8 @@ from harness.retrieval.programs import anonymous, clone_of, description_of, near
 from harness.retrieval.source import pair_likenesses
 from harness.retrieval.tally import exit_scores, f1_estimate
 from harness.sampling import Decoding
+from harness.tinypy.javascript import printed_in_javascript
+from harness.tinypy.testset import PATH, from_lines
 from harness.verify import verify
 
 PROGRAMS = {
@@ -108,9 +114,9 @@ def test_an_interval_of_f1_holds_it_and_is_never_a_point() -> None:
 
 
 def test_tokens_are_parts_of_identifiers() -> None:
-    assert tokens_of("readLines read_lines HTTPServer x2+1") == [
-        *("read", "lines", "read", "lines", "http", "server", "x", "2", "+", "1")
-    ]
+    read = ["read", "lines", "read", "lines", "http", "server", "x", "2", "+", "1"]
+    assert tokens_of("readLines read_lines HTTPServer x2+1", signs=True) == read
+    assert tokens_of("readLines read_lines HTTPServer x2+1") == [token for token in read if token != "+"]
 
 
 @pytest.mark.parametrize("retriever", [Bm25(), BagOfTokens()], ids=lambda one: one.name)
@@ -326,6 +332,7 @@ def test_a_clone_does_the_same_in_other_names() -> None:
 def test_the_sets_hold_what_they_promise(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_DATA", str(data_dir))
     benchmark = load_benchmark("retrieval")
+    outputs = {one.program: one.output for one in from_lines(PATH.read_bytes())}
     texts = {name: {one.doc_id: one.text for one in corpus} for name, corpus in benchmark.corpora.items()}
     for corpus in texts.values():
         assert len(set(corpus.values())) == len(corpus)  # else another document would be as right
@@ -335,6 +342,8 @@ def test_the_sets_hold_what_they_promise(data_dir: Path, monkeypatch: pytest.Mon
         if isinstance(task.tests, RankTests):
             (right,) = task.tests.relevant
             assert task.prompt not in texts[task.tests.corpus][right]
+        if task.tier == "javascript":
+            assert printed_in_javascript(texts["javascript"][right]) == outputs[task.prompt]
     clones = [task for task in benchmark.tasks if isinstance(task.tests, PairTests)]
     assert sum(pair_of(task).are_clones for task in clones) == len(clones) / 2
     sides = [{pair_of(task).left for task in some} for some in (clones, benchmark.dev)]
@@ -363,3 +372,19 @@ def test_the_digest_is_of_queries_documents_and_what_is_right() -> None:
         return benchmark_of("s", {"s": one}, "").digest
 
     assert len({digest("q", "t", 1.0), digest("r", "t", 1.0), digest("q", "u", 1.0), digest("q", "t", 2.0)}) == 4
+
+
+def test_a_run_is_shown_with_its_exits_and_can_be_done_again(folder: Path, tmp_path: Path) -> None:
+    run(folder, tmp_path / "run")
+    shown = CliRunner().invoke(main, ["show", str(tmp_path / "run"), "--failures", "1"])
+    assert re.search(r"small +mrr@100 +83.3%", shown.stdout)
+    assert re.search(r"a query +ms +[0-9]", shown.stdout)
+    assert "the right one is at rank 3" in shown.stdout
+    again = CliRunner().invoke(main, ["eval", "--repeat", str(tmp_path / "run"), "--out", str(tmp_path / "again")])
+    assert "4 of 4 samples are byte for byte those of" in again.stdout
+
+
+def test_programs_are_not_extracted_from_rankings(folder: Path, tmp_path: Path) -> None:
+    run(folder, tmp_path / "run")
+    with pytest.raises(UsageError, match="has rankings"):
+        rejudge(RejudgeConfig(run=tmp_path / "run", protocol="codex", out=tmp_path / "again"))

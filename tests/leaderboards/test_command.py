@@ -28,7 +28,11 @@ def test_the_command_and_the_page_are_registered() -> None:
         "leaderboards.command:leaderboard"
     ]
     pages = {point.name: point.value for point in entry_points(group="harness.pages")}
-    assert pages == {"run": "leaderboards.detail:write_run_page", "leaderboard": "leaderboards.build:write_board"}
+    assert pages == {
+        "run": "leaderboards.detail:write_run_page",
+        "leaderboard": "leaderboards.build:write_board",
+        "curve": "leaderboards.curves:write_curve",
+    }
 
 
 def test_files_are_named_on_standard_output(make_run: MakeRun, tmp_path: Path) -> None:
