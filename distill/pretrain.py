@@ -1,4 +1,4 @@
-"""Train a model from scratch on the ladder's training tasks: how the embedded demo models are made."""
+"""Train a model from scratch on training tasks: how the embedded demo models and those of word problems are made."""
 
 from __future__ import annotations
 
@@ -12,17 +12,9 @@ import msgspec
 
 from distill.config import dump
 from distill.curriculum import Stage
-from distill.rows import rows_of
+from distill.documents import PretrainData, documents_of, tasks_of, texts_for_tokens
 from distill.scratch import SAVED_TYPES, ModelRecipe, TokenizerRecipe, build_model, make_tokenizer, save
 from distill.training import TrainResult, TrainSettings, train
-from harness import ladder_train
-
-
-class LadderData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many training tasks of each tier to draw, and by which seed."""
-
-    tiers: dict[str, int]
-    seed: int = 1
 
 
 class PretrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,7 +25,7 @@ class PretrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     tokenizer: TokenizerRecipe
     model: ModelRecipe
-    data: LadderData
+    data: PretrainData
     training: TrainSettings
     prompt_weight: float = 0.0
     save_as: str = "float32"
@@ -50,10 +42,10 @@ def pretrain(config: PretrainConfig, out: Path) -> TrainResult:
     The same recipe gives the same model on the same machine and versions. Killed and called again it goes on from
     its last checkpoint, in `out`/training.
     """
-    pairs = ladder_pairs(config.data)
-    tokenizer = make_tokenizer(config.tokenizer, (prompt + answer for prompt, answer in pairs))
+    tasks = tasks_of(config.data)
+    tokenizer = make_tokenizer(config.tokenizer, texts_for_tokens(config.data, tasks))
     model = build_model(config.model, tokenizer, config.seed)
-    rows = rows_of(tokenizer, pairs, config.prompt_weight)
+    rows = documents_of(tokenizer, config.data, tasks, config.prompt_weight)
     everything = Stage(name="all", examples=tuple(range(len(rows))), share=1.0, shuffled=True)
     result = train(model, rows, (everything,), config.training, tokenizer.pad_token_id, out / "training")
     save(model, tokenizer, out, config.save_as)
@@ -61,15 +53,6 @@ def pretrain(config: PretrainConfig, out: Path) -> TrainResult:
     (out / "training.json").write_text(_summary(model, result, rows), encoding="utf-8")
     shutil.rmtree(out / "training")  # only needed to go on
     return result
-
-
-def ladder_pairs(data: LadderData) -> list[tuple[str, str]]:
-    """Return prompts with the answers of the ladder's training tasks, tier after tier."""
-    return [
-        (task.prompt, task.reference.removeprefix(task.prompt))
-        for tier, count in data.tiers.items()
-        for task in ladder_train(seed=data.seed, count=count, tiers=(tier,))
-    ]
 
 
 def _summary(model: Any, result: TrainResult, rows: Sequence[Any]) -> str:

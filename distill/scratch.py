@@ -6,7 +6,8 @@ What comes out is an ordinary checkpoint: a tokenizer.json, a config.json and we
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,22 @@ from harness import UsageError
 
 END = "<|endoftext|>"
 SAVED_TYPES = ("float32", "float16", "bfloat16")
+_WORD = r" ?\w+| ?[^\w\s]|\s"
+_NUMBERS = 100
 
 
 class TokenizerRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which tokens: single characters, or byte-level BPE with so many tokens, in which every digit is its own."""
+    """Which tokens: single characters, words, or byte-level BPE with so many tokens, in which every digit is its own.
+
+    Words are those of the texts at hand and whole numbers below 100, each with the blank before it.
+    """
 
     kind: str = "bpe"
     vocabulary: int = 768
 
     def __post_init__(self) -> None:
-        if self.kind not in ("bpe", "characters"):
-            raise ValueError(f"kind {self.kind!r}: bpe or characters")
+        if self.kind not in ("bpe", "characters", "words"):
+            raise ValueError(f"kind {self.kind!r}: bpe, characters or words")
         if self.kind == "bpe" and self.vocabulary < 257:
             raise ValueError(f"vocabulary {self.vocabulary}: at least 257, all bytes and the end of a text")
 
@@ -44,17 +50,32 @@ class ModelRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 def make_tokenizer(recipe: TokenizerRecipe, texts: Iterable[str]) -> Any:
     """Return a `PreTrainedTokenizerFast` made from texts, with `<|endoftext|>` (token 0) to end and to pad."""
-    return character_tokenizer(texts) if recipe.kind == "characters" else bpe_tokenizer(texts, recipe.vocabulary)
+    if recipe.kind == "bpe":
+        return bpe_tokenizer(texts, recipe.vocabulary)
+    return character_tokenizer(texts) if recipe.kind == "characters" else word_tokenizer(texts)
 
 
 def character_tokenizer(texts: Iterable[str]) -> Any:
     """Return a tokenizer with a token per distinct character of the texts, in code point order, behind the end."""
+    return _tokenizer_of({character for text in texts for character in text}, r"[\s\S]")
+
+
+def word_tokenizer(texts: Iterable[str]) -> Any:
+    """Return a tokenizer with a token per distinct word and sign of the texts, and for each number from 0 to 99.
+
+    A token has the blank before it. What is none of them reads as the end of a text.
+    """
+    numbers = {f"{blank}{number}" for number in range(_NUMBERS) for blank in ("", " ")}
+    return _tokenizer_of({word for text in texts for word in re.findall(_WORD, text)} | numbers, _WORD)
+
+
+def _tokenizer_of(pieces: Collection[str], pattern: str) -> Any:
+    """Return a tokenizer that splits texts by a pattern, with a token for each of the pieces that come of it."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    characters = sorted({character for text in texts for character in text})
-    vocabulary = {token: place for place, token in enumerate([END, *characters])}
+    vocabulary = {token: place for place, token in enumerate([END, *sorted(pieces)])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=END))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     return _wrapped(tokenizer)
 

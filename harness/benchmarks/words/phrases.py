@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from harness.benchmarks.ladder.draw import Draw
 
-NAMES = ("Ada", "Ben", "Cleo", "Dan", "Ella", "Finn", "Gina", "Hugo", "Iris", "Jonas", "Kim", "Lena")
-THINGS = ("apples", "books", "buttons", "cards", "coins", "eggs", "keys", "marbles", "nuts", "pens", "shells", "stamps")
-BOXES = ("bags", "boxes", "jars", "packs")
-LEAST, MOST = 2, 60  # of the numbers that sentences name; what is wanted may be as much as `WANTED`
-WANTED = 99
-LARGEST = 999  # that a calculation comes to
+NAMES = ("Ada", "Ben", "Cleo", "Dan", "Ella", "Finn", "Gina", "Hugo")
+THINGS = ("apples", "books", "cards", "coins", "eggs", "pens", "shells", "stamps")
+BOXES = ("bags", "boxes", "jars")
+LEAST, MOST = 2, 20  # of the numbers that sentences name; what is wanted may be as much as `WANTED`
+WANTED = 40
+LARGEST = 500  # that a calculation comes to
 
 Number = Callable[[int, Draw], int | None]  # of a sentence, for the number so far; None: the sentence does not fit
 
@@ -45,12 +45,12 @@ def _less(so_far: int, draw: Draw) -> int | None:
 
 
 def _factor(so_far: int, draw: Draw) -> int | None:
-    most = min(9, LARGEST // max(so_far, 1))
+    most = min(5, LARGEST // max(so_far, 1))
     return draw.between(2, most) if most >= 2 else None
 
 
 def _divisor(so_far: int, draw: Draw) -> int | None:
-    fitting = [k for k in range(2, 10) if so_far % k == 0 and so_far > k]
+    fitting = [k for k in range(2, 6) if so_far % k == 0 and so_far > k]
     return draw.one_of(fitting) if fitting else None
 
 
@@ -75,42 +75,35 @@ OPENINGS = _phrases(
     ("has", "{name} has {n} {things}.", "", _none),
     ("finds", "In the morning {name} finds {n} {things}.", "", _none),
     ("there", "There are {n} {things} in {name}'s room.", "", _none),
-    ("collects", "{name} collects {n} {things}.", "", _none),
-    ("begins", "{name} begins the day with {n} {things}.", "", _none),
     ("two", "{name} has {n} old {things} and {k} new {things}.", "{n} + {k}", _any),
-    ("days", "On Monday {name} gets {n} {things}, and on Tuesday {k}.", "{n} + {k}", _any),
-    ("boxes", "{name} has {n} {boxes} with {k} {things} each.", "{n} * {k}", lambda _, draw: draw.between(2, 9)),
-    ("rows", "{name} puts {things} into {n} rows of {k}.", "{n} * {k}", lambda _, draw: draw.between(2, 9)),
+    ("boxes", "{name} has {n} {boxes} with {k} {things} each.", "{n} * {k}", lambda _, draw: draw.between(2, 5)),
 )
 MIDDLES = _phrases(
     ("buys", "{name} buys {k} more.", "{t} + {k}", _any),
     ("gets", "{other} gives {name} {k} {things}.", "{t} + {k}", _any),
-    ("another", "Then another {k} are found.", "{t} + {k}", _any),
-    ("finds", "{name} finds {k} others.", "{t} + {k}", _any),
     ("gives", "{name} gives {k} of them to {other}.", "{t} - {k}", _less),
     ("loses", "On the way {name} loses {k}.", "{t} - {k}", _less),
     ("sells", "{k} of them are sold.", "{t} - {k}", _less),
-    ("fewer", "In the evening there are {k} fewer.", "{t} - {k}", _less),
     ("times", "A year later {name} has {k} times as many.", "{t} * {k}", _factor),
-    ("doubles", "Then the number of {things} doubles.", "{t} * 2", lambda so_far, _: 0 if so_far < 500 else None),
-    ("each", "For each of them {name} gets {k} new ones and gives the old one away.", "{t} * {k}", _factor),
+    (
+        "doubles",
+        "Then the number of {things} doubles.",
+        "{t} * 2",
+        lambda so_far, _: 0 if so_far < LARGEST // 2 else None,
+    ),
     ("parts", "{name} makes {k} equal parts and keeps one part.", "{t} / {k}", _divisor),
     ("half", "{name} gives half of them to {other}.", "{t} / 2", _by(2)),
-    ("third", "Only a third of them stay with {name}.", "{t} / 3", _by(3)),
     ("again", "Then {name} gets as many as there were in the beginning.", "{t} + {s}", _none),
 )
 _TOGETHER = "How many do they have together?"
 CLOSINGS = _phrases(
     ("now", "How many {things} does {name} have now?", "", _none),
     ("end", "How many {things} are there in the end?", "", _none),
-    ("count", "{name} counts the {things}. What is the number?", "", _none),
     ("all", "How many {things} is that?", "", _none),
-    ("night", "How many {things} does {name} have at night?", "", _none),
     ("price", "Each of them costs {k} dollars. How many dollars are they worth?", "{t} * {k}", _factor),
     ("wants", "{name} wants to have {k} {things}. How many are missing?", "{k} - {t}", _more),
     ("than", "{other} has {k} {things}. How many more does {name} have?", "{t} - {k}", _less),
     ("both", "{other} has {k} {things}. " + _TOGETHER, "{t} + {k}", _any),
     ("over", "{other} has {k} {things} more than {name}. " + _TOGETHER, "{t} + {k}; {u} + {t}", _any),
-    ("under", "{other} has {k} {things} fewer than {name}. " + _TOGETHER, "{t} - {k}; {u} + {t}", _less),
     ("fold", "{other} has {k} times as many. " + _TOGETHER, "{t} * {k}; {u} + {t}", _factor),
 )

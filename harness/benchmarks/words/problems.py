@@ -18,18 +18,13 @@ FOLDER = Path(__file__).parent
 # What the prompt of a few-shot protocol shows: short problems of the training split, so that small contexts hold them.
 SHOTS = (
     Shot(
-        description="Kim begins the day with 12 shells. Kim buys 5 more. How many shells does Kim have now?",
+        description="In the morning Dan finds 12 shells. Dan buys 5 more. How many shells does Dan have now?",
         tests=(),
         code="answer = 12 + 5",
     ),
     Shot(
-        description="Ben has 48 keys. On the way Ben loses 9. How many keys are there in the end?",
-        tests=(),
-        code="answer = 48 - 9",
-    ),
-    Shot(
-        description="Iris has 7 bags with 4 pens each. Iris gives half of them to Dan. How many pens does Iris have "
-        "now?",
+        description="Gina has 7 bags with 4 pens each. Gina gives half of them to Hugo. How many pens does Gina "
+        "have now?",
         tests=(),
         code="t0 = 7 * 4\nanswer = t0 / 2",
     ),

@@ -1,0 +1,84 @@
+"""What EKT's filter, its selection and its prompt are worth: EKT beside its comparisons, on word problems, over seeds.
+
+    python -m benchmarks.ekt --out runs/ekt --seeds 5 --jobs 2
+
+For each seed: a teacher and a student from scratch, by the recipes words-teacher and words-student; the teacher's
+answers; a loop for each arm by its recipe, from the same student and for as many steps; and all students on the word
+problems of the test set, greedily and with ten samples. Writes ekt.json and ekt.md to the folder. Killed and started
+again it goes on; seeds can be added later.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.ekt_records import Plan
+from benchmarks.ekt_report import write_report
+
+PLAN = "plan.json"
+BUDGET = ("questions.count=1200", "teacher.n_samples=8", "training.steps=500")  # of each arm
+
+
+def main() -> None:
+    """Play the seeds that are not done, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="where seeds, records and tables are")
+    parser.add_argument("--seeds", type=int, default=5, help="how many (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=2, help="seeds at a time, a thread each (default: %(default)s)")
+    parser.add_argument("--tests", type=int, default=1000, help="measured greedily (default: %(default)s)")
+    parser.add_argument("--sampled-tests", type=int, default=250, help="measured by ten samples (default: %(default)s)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help=f"change all arms, behind {BUDGET}"
+    )
+    parser.add_argument("--sandbox", default="auto", help="as of harness eval (default: %(default)s)")
+    parser.add_argument("--report", action="store_true", help="play nothing, print what is done")
+    args = parser.parse_args()
+    out = args.out.resolve()
+    seeds = range(1, args.seeds + 1)
+    if not args.report:
+        see_that_the_plan_is_the_same(
+            out, Plan(loop=(*BUDGET, *args.set), tests=args.tests, sampled_tests=args.sampled_tests)
+        )
+        with ThreadPoolExecutor(args.jobs) as pool:
+            list(pool.map(lambda seed: play(out, seed, args.sandbox), seeds))
+    print(write_report(out, seeds).rstrip())
+
+
+def see_that_the_plan_is_the_same(out: Path, plan: Plan) -> None:
+    """Write the plan down, for seeds to follow. Raises SystemExit where the folder's seeds follow another one."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / PLAN
+    if path.is_file() and msgspec.json.decode(path.read_bytes(), type=Plan) != plan:
+        raise SystemExit(f"{path} says otherwise: give the same options, or another --out")
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))
+
+
+def play(out: Path, seed: int, sandbox: str) -> None:
+    """Play a seed in a process of its own, on one thread."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.ekt_seed",
+        "--out",
+        str(out),
+        "--seed",
+        str(seed),
+        "--sandbox",
+        sandbox,
+    ]
+    started = time.monotonic()
+    with (out / f"{seed}.log").open("ab") as log:
+        done = subprocess.run(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    print(f"seed {seed}: status {done.returncode} after {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

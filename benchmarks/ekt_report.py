@@ -1,0 +1,96 @@
+"""The tables of `python -m benchmarks.ekt`, from the records of its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.ekt_records import ARMS, GOLD, TEACHER, Scores, Taught
+from distill.over_seeds import Paired, difference_in_words, markdown_table, mean_in_words, mean_of, paired
+from harness import write_whole
+
+BeforeTeacher = Mapping[int, Taught]
+ByArm = Mapping[str, Mapping[int, Scores]]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it: each seed's teacher and students, and EKT less every other arm, paired by seed."""
+
+    teachers: dict[int, Taught]
+    students: dict[str, dict[int, Scores]]
+    differences: tuple[Paired, ...]
+
+
+def write_report(out: Path, seeds: Sequence[int]) -> str:
+    """Write ekt.json and ekt.md from what is done, and return the tables."""
+    teachers = _read(out, TEACHER, seeds, Taught)
+    students = {arm: some for arm in (GOLD, *ARMS) if (some := _read(out, arm, seeds, Scores))}
+    report = Report(teachers=teachers, students=students, differences=tuple(_differences(teachers, students)))
+    write_whole(out / "ekt.json", msgspec.json.format(msgspec.json.encode(report)))
+    text = "\n".join(_tables(report)) + "\n"
+    write_whole(out / "ekt.md", text)
+    return text
+
+
+Record = Taught | Scores
+
+
+def _read(out: Path, name: str, seeds: Sequence[int], kind: type) -> dict:
+    paths = {seed: out / str(seed) / f"{name}.json" for seed in seeds}
+    return {seed: msgspec.json.decode(path.read_bytes(), type=kind) for seed, path in paths.items() if path.is_file()}
+
+
+def _differences(teachers: BeforeTeacher, students: ByArm) -> Iterator[Paired]:
+    """Yield EKT less each other arm, and less its teacher, in both scores."""
+    if "ekt" not in students:
+        return
+    for score in ("greedy", "at_10"):
+        own = {seed: getattr(one, score) for seed, one in students["ekt"].items()}
+        for arm, some in students.items():
+            others = {seed: getattr(one, score) for seed, one in some.items()}
+            if arm != "ekt" and own.keys() & others.keys():
+                yield paired("ekt", own, arm, others, score)
+        few = "few_shot" if score == "greedy" else "few_shot_at_10"
+        of_teacher = {"teacher, few-shot": few} | ({"teacher, zero-shot": "zero_shot"} if score == "greedy" else {})
+        for name, field in of_teacher.items():
+            others = {seed: getattr(one, field) for seed, one in teachers.items()}
+            if own.keys() & others.keys():
+                yield paired("ekt", own, name, others, score)
+
+
+def _tables(report: Report) -> Iterator[str]:
+    names = {
+        "few-shot pass@1": "few_shot",
+        "zero-shot": "zero_shot",
+        "few-shot pass@10": "few_shot_at_10",
+        "questions solved": "solved",
+        "samples right": "right_samples",
+        "kept by luck": "spurious",
+        "student before": "student_before",
+    }
+    rows = [
+        [str(seed), *(f"{100 * getattr(one, field):.1f}" for field in names.values())]
+        for seed, one in report.teachers.items()
+    ]
+    yield from markdown_table(["seed: teacher", *names], rows)
+    yield ""
+    seeds = sorted({seed for some in report.students.values() for seed in some})
+    of_ekt = {(one.control, one.score): one for one in report.differences}
+    head = ["arm", *(f"seed {seed}" for seed in seeds), "pass@1, greedy", "pass@10", "lessons"]
+    rows = []
+    for arm, some in report.students.items():
+        each = [f"{100 * some[seed].greedy:.1f}" if seed in some else "-" for seed in seeds]
+        means = [
+            mean_in_words(mean_of([getattr(one, score) for one in some.values()])) for score in ("greedy", "at_10")
+        ]
+        rows.append([arm, *each, *means, f"{mean_of([one.lessons for one in some.values()]).value:.0f}"])
+    yield from markdown_table(head, rows)
+    yield ""
+    controls = list(dict.fromkeys(one.control for one in report.differences))
+    rows = [
+        [control, *(difference_in_words(of_ekt.get((control, score))) for score in ("greedy", "at_10"))]
+        for control in controls
+    ]
+    yield from markdown_table(["ekt less", "pass@1, greedy, points", "pass@10, points"], rows)
