@@ -20,12 +20,15 @@ from typing import Any
 
 import pytest
 
+from harness import HELD_OUT_PACKAGES
 from harness.benchmarks import load_benchmark, mbpp, names
 from harness.benchmarks.data import JsonRecord
 from harness.benchmarks.evalplus import RESTORE, restored
 from harness.errors import DataMissing, SamplesError, UsageError
 from harness.protocols import rules_for
-from harness.records import Benchmark, CallTests, CheckTests, NumberTests, Task
+from harness.records import Benchmark, CallTests, CheckTests, NumberTests, PairTests, RankTests, Task
+from harness.tinypy.javascript import printed_in_javascript
+from harness.tinypy.testset import PATH, from_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 Write = Callable[..., str]
@@ -538,3 +541,34 @@ def test_an_override_that_is_no_json_names_file_and_line(tmp_path: Path, monkeyp
     monkeypatch.setenv("MBPP_OVERRIDE_PATH", str(path))
     with pytest.raises(SamplesError, match=r"override\.jsonl, line 1: not valid JSON"):
         load_benchmark("mbpp+")
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_the_sets_of_retrieval_hold_what_they_promise(load: Callable[[str], Benchmark]) -> None:
+    benchmark = load("retrieval")
+    outputs = {one.program: one.output for one in from_lines(PATH.read_bytes())}
+    texts = {name: {one.doc_id: one.text for one in corpus} for name, corpus in benchmark.corpora.items()}
+    for corpus in texts.values():
+        assert len(set(corpus.values())) == len(corpus)  # else another document would be as right
+    for task in benchmark.tasks:
+        assert task.split == "test"
+        assert task.tier in texts
+        if isinstance(task.tests, RankTests):
+            (right,) = task.tests.relevant
+            assert task.prompt not in texts[task.tests.corpus][right]
+        if task.tier == "javascript":
+            assert printed_in_javascript(texts["javascript"][right]) == outputs[task.prompt]
+    clones = [task for task in benchmark.tasks if isinstance(task.tests, PairTests)]
+    assert sum(pair_of(task).are_clones for task in clones) == len(clones) / 2
+    sides = [{pair_of(task).left for task in some} for some in (clones, benchmark.dev)]
+    assert not sides[0] & sides[1]
+    held_out = {one.split(".")[0] for one in texts["stdlib"]}
+    assert held_out <= set(HELD_OUT_PACKAGES)
+    assert len(held_out) > 10
+    assert any("near miss" in one for one in texts["mbpp"])
+
+
+def pair_of(task: Task) -> PairTests:
+    assert isinstance(task.tests, PairTests)
+    return task.tests

@@ -13,22 +13,19 @@ import pytest
 from click.testing import CliRunner
 
 from harness import (
-    HELD_OUT_PACKAGES,
     EvalConfig,
     MeasurementInvalid,
     ModelOptions,
     Report,
-    Task,
     UsageError,
     compare_runs,
     evaluate,
-    load_benchmark,
     load_run,
 )
 from harness.benchmarks.retrieval import RetrievalSet, benchmark_of, pair_task, query_task
 from harness.cli import main
 from harness.evaluation import generate
-from harness.records import Document, PairTests, RankTests, Sample, StopReason, to_json
+from harness.records import Document, PairTests, Sample, StopReason, to_json
 from harness.rejudge import RejudgeConfig, rejudge
 from harness.retrieval.answers import Likeness, PairAnswer, Ranking, examine_ranking
 from harness.retrieval.latency import PASSES, latencies
@@ -39,8 +36,6 @@ from harness.retrieval.programs import anonymous, clone_of, description_of, near
 from harness.retrieval.source import pair_likenesses
 from harness.retrieval.tally import exit_scores, f1_estimate
 from harness.sampling import Decoding
-from harness.tinypy.javascript import printed_in_javascript
-from harness.tinypy.testset import PATH, from_lines
 from harness.verify import verify
 
 PROGRAMS = {
@@ -325,38 +320,6 @@ def test_a_clone_does_the_same_in_other_names() -> None:
         assert shrink(*arguments, key=abs) == other(*arguments, key=abs)  # type: ignore[operator]
     assert not {"items", "limit", "kept", "shrink"} & set(tokens_of(clone))
     assert "key" in tokens_of(clone)  # by which it may be called
-
-
-@pytest.mark.slow
-@pytest.mark.data
-def test_the_sets_hold_what_they_promise(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARNESS_DATA", str(data_dir))
-    benchmark = load_benchmark("retrieval")
-    outputs = {one.program: one.output for one in from_lines(PATH.read_bytes())}
-    texts = {name: {one.doc_id: one.text for one in corpus} for name, corpus in benchmark.corpora.items()}
-    for corpus in texts.values():
-        assert len(set(corpus.values())) == len(corpus)  # else another document would be as right
-    for task in benchmark.tasks:
-        assert task.split == "test"
-        assert task.tier in texts
-        if isinstance(task.tests, RankTests):
-            (right,) = task.tests.relevant
-            assert task.prompt not in texts[task.tests.corpus][right]
-        if task.tier == "javascript":
-            assert printed_in_javascript(texts["javascript"][right]) == outputs[task.prompt]
-    clones = [task for task in benchmark.tasks if isinstance(task.tests, PairTests)]
-    assert sum(pair_of(task).are_clones for task in clones) == len(clones) / 2
-    sides = [{pair_of(task).left for task in some} for some in (clones, benchmark.dev)]
-    assert not sides[0] & sides[1]
-    held_out = {one.split(".")[0] for one in texts["stdlib"]}
-    assert held_out <= set(HELD_OUT_PACKAGES)
-    assert len(held_out) > 10
-    assert any("near miss" in one for one in texts["mbpp"])
-
-
-def pair_of(task: Task) -> PairTests:
-    assert isinstance(task.tests, PairTests)
-    return task.tests
 
 
 def test_a_library_without_its_source_is_told(tmp_path: Path) -> None:
