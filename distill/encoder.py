@@ -24,7 +24,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, Starcoder2Config
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.starcoder2.modeling_starcoder2 import Starcoder2DecoderLayer, Starcoder2RotaryEmbedding
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, logging
 
 from distill.encoder_input import batches_by_length, packed_texts, padded
 from harness import UsageError
@@ -242,6 +242,7 @@ def load_encoder(folder: Path, **fields: Any) -> tuple[MultiExitEncoder, Any]:
     none, or with weights missing.
     """
     register()
+    logging.disable_progress_bar()  # transformers shows one for every file
     try:
         config = AutoConfig.from_pretrained(folder, **fields)
         if not isinstance(config, MultiExitEncoderConfig):
