@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ from harness import (
     Model,
     ModelOptions,
     NoProgress,
+    NumberTests,
     Prompt,
     Run,
     StopReason,
@@ -48,7 +50,6 @@ from harness import (
     load_benchmark,
     load_run,
     mbpp_train,
-    words_train,
 )
 from tests import made_runs
 
@@ -82,8 +83,28 @@ def right(task: Task) -> str:
     return task.reference.removeprefix(task.prompt)
 
 
+def by_hand(task: Task) -> str:
+    """Return the program that only says the answer."""
+    assert isinstance(task.tests, NumberTests)
+    return f"answer = {task.tests.expected}\n"
+
+
 def questions(count: int = QUESTIONS) -> list[Task]:
-    return list(words_train(seed=11, count=count))
+    return [question(number) for number in range(count)]
+
+
+def question(number: int) -> Task:
+    here, there = 33 + number, 58 + 2 * number
+    prompt = f"# Box {number} holds {here} shells and {there} stones. How many things does it hold?\n"
+    return Task(
+        task_id=f"Box/{number}",
+        prompt=prompt,
+        entry_point="answer",
+        reference=f"{prompt}t0 = {here} + {there}\nanswer = t0\n",
+        tests=NumberTests(expected=Fraction(here + there)),
+        split="train",
+        tier="easy",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +112,10 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Return the judged answers of a few-shot teacher to three questions, eight each."""
     folder = tmp_path_factory.mktemp("judged")
     first, second, third = questions(3)
-    by_hand = f"answer = {int(first.tests.expected)}\n"  # type: ignore[union-attr]
     texts = {
         first.task_id: (
             "answer = 0\n",
-            by_hand,
+            by_hand(first),
             right(first),
             right(first).rstrip(),  # the same program
             right(first) + "\n# And another (",  # cut off behind its answer
@@ -103,7 +123,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Run:
             "answer =",
         ),
         second.task_id: ("n0 = 5\nn1 = (", "answer = 0\n", ""),
-        third.task_id: (by_hand + "(", right(third)),
+        third.task_id: (by_hand(third)[:-1] + " + (", right(third)),
     }
     write_tasks([first, second, third], folder / "q.jsonl")
     writer = Writer(name="teacher", texts=texts)
@@ -129,10 +149,9 @@ def learnt(run: Run, right_only: bool = True, **answers: object) -> dict[str, li
 
 def test_each_right_program_that_is_another_one_is_a_lesson_or_the_first_alone(judged: Run) -> None:
     first, _, third = judged.tasks()
-    by_hand = f"answer = {first.tests.expected}\n"  # type: ignore[union-attr]
     longer = right(first).replace("answer = ", "x = 0\nanswer = ")
-    assert learnt(judged) == {first.task_id: [by_hand, right(first), longer], third.task_id: [right(third)]}
-    assert learnt(judged, selection="first") == {first.task_id: [by_hand], third.task_id: [right(third)]}
+    assert learnt(judged) == {first.task_id: [by_hand(first), right(first), longer], third.task_id: [right(third)]}
+    assert learnt(judged, selection="first") == {first.task_id: [by_hand(first)], third.task_id: [right(third)]}
 
 
 def test_lucky_programs_are_left_out_and_counted(judged: Run) -> None:
