@@ -112,8 +112,8 @@ def _exit(point: Point) -> str:
     return f"exit {point.exit} " if point.exit else ""
 
 
-def to_svg(panels: Sequence[Panel]) -> str:
-    """Return the picture as an `svg` element with a title and a description."""
+def to_svg(panels: Sequence[Panel], ink: str = GREY) -> str:
+    """Return the picture as an `svg` element with a title and a description; `ink` is the colour of texts and lines."""
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
     names = {curve.number: curve.name for panel in panels for curve in panel.curves}
@@ -121,7 +121,7 @@ def to_svg(panels: Sequence[Panel]) -> str:
     low, high = _decades([point.milliseconds for panel in panels for curve in panel.curves for point in curve.points])
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label={quoteattr(TITLE)} '
-        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="10" fill="{GREY}">',
+        f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="10" color="{ink}" fill="currentColor">',
         f"<title>{escape(TITLE)}</title><desc>{escape(in_words(panels))}</desc>",
     ]
     for place, panel in enumerate(panels):
@@ -170,7 +170,7 @@ def _panel(panel: Panel, low: float, high: float) -> str:
 
 
 def _grid(x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<path d="M{x1} {y1}L{x2} {y2}" stroke="{GREY}" stroke-opacity="0.25" stroke-width="0.6"/>'
+    return f'<path d="M{x1} {y1}L{x2} {y2}" stroke="currentColor" stroke-opacity="0.25" stroke-width="0.6"/>'
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:

@@ -115,7 +115,7 @@ def _board(name: str, board: Board, links: Links) -> dict[str, Any]:
         ],
         "sizes": any(row.parameters for row in rows),
         "charts": charts,
-        "curves": [to_svg(panels) for panels in curves if panels],
+        "curves": [to_svg(panels, ink="currentColor") for panels in curves if panels],
         "no_chart": "" if charts else "No chart of pass@1 against parameters: no run here states its parameters.",
     }
 
