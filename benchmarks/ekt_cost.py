@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 
-from benchmarks.grading import ratios
 from benchmarks.measuring import Measured, harness, measure
 from distill.task_files import write_tasks
-from harness import Task, gsm8k_train
+from harness import Task, gsm8k_train, load_run
 
 
 def main() -> None:
@@ -50,9 +50,10 @@ def main() -> None:
         total = options.programs // 10 * options.copies
         print(f"{total} programs, {options.copies} copies of each: {copied}; {total / copied.wall_seconds:.0f}/s")
         print(passed(work / "copies"))
-    print(ratios("ours / floor", [one.wall_seconds / bare.wall_seconds for one, bare in rounds], "of wall time"))
-    cpu = [one.machine_cpu_seconds / bare.machine_cpu_seconds for one, bare in rounds]
-    print(ratios("ours / floor", cpu, "of the machine's CPU time"))
+    for what, field in (("wall time", "wall_seconds"), ("the machine's CPU time", "machine_cpu_seconds")):
+        found = [getattr(one, field) / getattr(bare, field) for one, bare in rounds]
+        low, middle, high = min(found), statistics.median(found), max(found)
+        print(f"ours / floor, of {what}: median {middle:.2f} ({low:.2f} to {high:.2f})")
 
 
 def programs_of(tasks: list[Task]) -> Iterator[tuple[str, str]]:
@@ -83,10 +84,8 @@ def floor(work: Path, workers: int) -> Measured:
 
 def passed(run: Path) -> str:
     """Return what a run's report says of its programs."""
-    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
-    return (
-        f"outcomes: {report['outcomes']['passed']} of {report['samples']} passed, {report['reused']} were not run again"
-    )
+    report = load_run(run).report
+    return f"{report.outcomes['passed']} of {report.samples} passed, {report.reused} were not run again"
 
 
 if __name__ == "__main__":
