@@ -8,7 +8,6 @@ other packages, through the entry points `harness.architectures`. torch is impor
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -25,7 +24,7 @@ from harness.models.checkpoint import (
     tokenizer_digest_of,
 )
 from harness.models.loading import load_encoder
-from harness.retrieval.pooling import AUTO, Pooling, found_pooling, pooled
+from harness.retrieval.pooling import AUTO, Pooling, found_pooling, pooled, stored_prompts
 from harness.retrieval.records import Document
 
 if TYPE_CHECKING:
@@ -37,6 +36,9 @@ if TYPE_CHECKING:
 _PROMISED = "byte for byte, with the same versions, number of threads and batch size, also when a run was stopped"
 _NOT_PROMISED = "not promised: a GPU may round otherwise from run to run"
 _ENDLESS = 10**6  # transformers' "no limit known" is far above it
+_UNKNOWN = 512  # tokens of a text where nothing says how many a model reads
+_SHIFTED = ("roberta", "camembert", "xlm-roberta")  # whose positions begin behind that of padding
+_QUERY, _DOCUMENT = "query", "document"
 
 
 class Encoder:
@@ -50,10 +52,13 @@ class Encoder:
         self.digest = digest_of(folder)
         self.tokenizer_digest = tokenizer_digest_of(folder)
         self._model, self._tokenizer, self._pooling = model, tokenizer, pooling
-        own_exits = getattr(model.config, "exit_layers", None) if pooling is None else None
-        self.exits: tuple[int, ...] = tuple(own_exits or (int(model.config.num_hidden_layers),))
+        layers = model.config.get_text_config().num_hidden_layers
+        self.exits: tuple[int, ...] = tuple(model.config.exit_layers) if pooling is None else (int(layers),)
         self._context = _context(model, tokenizer)
-        self._prompts = _prompts(folder, model)
+        self._prompts = stored_prompts(folder)
+        if pooling is None:
+            own = (model.config.query_instruction, model.config.code_instruction)
+            self._prompts = {_QUERY: own[0] or "", _DOCUMENT: own[1] or ""}
         how = {"pooling": "the model's own" if pooling is None else pooling.value}
         size = parameters_of(folder)
         self.runtime = {
@@ -86,7 +91,14 @@ class Encoder:
             device=options.device,
             trust=options.trust_remote_code,
         )
-        has_own = hasattr(loaded.model, "encode")
+        config, tokenizer = loaded.model.config, loaded.tokenizer
+        if config.is_encoder_decoder:
+            raise UsageError(f"{name} has a decoder behind its encoder, and no vector for a text: name an encoder")
+        if tokenizer.pad_token_id is None:
+            if tokenizer.eos_token_id is None:
+                raise UsageError(f"{name} has no token to fill texts up with: set pad_token in its tokenizer")
+            tokenizer.pad_token = tokenizer.eos_token  # which no mask lets anything see
+        has_own = hasattr(config, "exit_layers") and hasattr(loaded.model, "encode")
         if has_own and options.pooling != AUTO:
             raise UsageError(f"{name} pools in a way of its own: leave --pooling out")
         way = None if has_own else found_pooling(checkpoint.folder, name, options.pooling)
@@ -104,54 +116,52 @@ class Encoder:
         return str(self._model.device), int(torch.get_num_threads())
 
     def index(self, documents: Sequence[Document], exit: int, batch_size: int) -> _Vectors:
-        def embed(texts: Sequence[Document]) -> Vectors:
-            return self._embed(texts, exit, batch_size)
+        def embed_queries(texts: Sequence[Document]) -> Vectors:
+            return self._embed(texts, exit, batch_size, _QUERY)
 
-        return _Vectors(embed(documents), embed)
+        return _Vectors(self._embed(documents, exit, batch_size, _DOCUMENT), embed_queries)
 
-    def _embed(self, texts: Sequence[Document], exit: int, batch_size: int) -> Vectors:
-        """Return a row of length 1 per text. Texts of one language have one instruction, and are embedded together."""
+    def _embed(self, texts: Sequence[Document], exit: int, batch_size: int, side: str) -> Vectors:
+        """Return a row of length 1 per text. Texts with the same prompt are embedded together."""
         import numpy
 
-        by_language: dict[str, list[int]] = {}
+        by_prompt: dict[str, list[int]] = {}
         for place, text in enumerate(texts):
-            by_language.setdefault(text.language, []).append(place)
+            by_prompt.setdefault(self._prompt(text, side), []).append(place)
         rows: list[Any] = [None] * len(texts)
-        for language, places in by_language.items():
-            embedded = self._with_less(places, batch_size, texts, (exit, language))
+        for prompt, places in by_prompt.items():
+            embedded = self._with_less([texts[place].text for place in places], prompt, exit, batch_size)
             for place, row in zip(places, embedded, strict=True):
                 rows[place] = row
         return numpy.stack(rows).astype(numpy.float32, copy=False)
 
-    def _with_less(
-        self, places: Sequence[int], batch_size: int, texts: Sequence[Document], how: tuple[int, str]
-    ) -> list[Any]:
-        """Embed texts, with half as many at once whenever memory is short. Raises `MeasurementInvalid` at one."""
-        import torch
+    def _prompt(self, text: Document, side: str) -> str:
+        """Return what stands before a text: one of ours tells words from code, others tell queries from documents."""
+        if self._pooling is None:
+            return self._prompts[_DOCUMENT if text.language else _QUERY].replace("{language}", text.language)
+        return self._prompts[side]
 
-        chosen = [texts[place].text for place in places]
+    def _with_less(self, texts: list[str], prompt: str, exit: int, batch_size: int) -> list[Any]:
+        """Embed texts, with half as many at once whenever memory is short. Raises `MeasurementInvalid` at one."""
         try:
-            return list(self._embed_batch(chosen, how, batch_size))
-        except (torch.OutOfMemoryError, MemoryError) as error:
+            return list(self._embed_batch(texts, prompt, exit, batch_size))
+        except (RuntimeError, MemoryError, IndexError) as error:
+            if not _is_out_of_memory(error):
+                raise ModelUnavailable(f"{self.name} failed while embedding: {first_line(error)}") from error
             if batch_size == 1:
                 raise MeasurementInvalid(
                     f"{self.name} ran out of memory on {self._model.device} with one text at once: "
                     "use a machine with more, and run the same command again"
                 ) from error
-        except RuntimeError as error:
-            raise ModelUnavailable(f"{self.name} failed while embedding: {first_line(error)}") from error
-        return self._with_less(places, batch_size // 2, texts, how)
+        return self._with_less(texts, prompt, exit, batch_size // 2)
 
-    def _embed_batch(self, texts: list[str], how: tuple[int, str], batch_size: int) -> Any:
-        exit, language = how
-        prompt = self._prompts["document" if language else "query"].replace("{language}", language)
+    def _embed_batch(self, texts: list[str], prompt: str, exit: int, batch_size: int) -> Any:
         if self._pooling is None:
             return self._model.encode(
                 texts, tokenizer=self._tokenizer, exit=exit, batch_size=batch_size, instruction=prompt or None
             )
-        return pooled(
-            self._model, self._tokenizer, [prompt + text for text in texts], self._pooling, (batch_size, self._context)
-        )
+        prompted = [prompt + text for text in texts]
+        return pooled(self._model, self._tokenizer, prompted, self._pooling, (batch_size, self._context))
 
 
 class _Vectors:
@@ -164,24 +174,17 @@ class _Vectors:
         return found
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    # On a CPU torch raises a plain RuntimeError: "DefaultCPUAllocator: can't allocate memory".
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
+
+
 def _context(model: Any, tokenizer: Any) -> int:
     """Return how many tokens of a text the model reads; the rest is cut off."""
-    limits = [int(tokenizer.model_max_length), getattr(model.config, "max_position_embeddings", None)]
-    known = [limit for limit in limits if limit and limit < _ENDLESS]
-    if model.config.model_type in ("roberta", "camembert", "xlm-roberta") and len(known) == 2:
-        known[1] -= 2  # whose positions begin behind the padding's
-    return min(known, default=512)
-
-
-def _prompts(folder: Path, model: Any) -> dict[str, str]:
-    """Return what stands before queries and before programs: the model's own, or sentence-transformers', or nothing."""
-    own = {kind: getattr(model.config, f"{name}_instruction", None) for kind, name in _INSTRUCTIONS.items()}
-    path = folder / "config_sentence_transformers.json"
-    stored: dict[str, str] = {}
-    if path.is_file():
-        stored = json.loads(path.read_bytes()).get("prompts") or {}
-    passage = stored.get("document", stored.get("passage", ""))
-    return {"query": own["query"] or stored.get("query", ""), "document": own["document"] or passage}
-
-
-_INSTRUCTIONS = {"query": "query", "document": "code"}
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions and model.config.model_type in _SHIFTED:
+        positions -= 2
+    known = [int(limit) for limit in (tokenizer.model_max_length, positions) if limit and limit < _ENDLESS]
+    return min(known, default=_UNKNOWN)

@@ -52,6 +52,17 @@ def found_pooling(folder: Path, name: str, wanted: str) -> Pooling:
     raise UsageError(f"{name} pools by {', '.join(modes) or mode or 'nothing known'}: give --pooling mean or cls")
 
 
+def stored_prompts(folder: Path) -> dict[str, str]:
+    """Return what sentence-transformers would put before queries and documents; empty where nothing is named."""
+    config = _read(folder / "config_sentence_transformers.json")
+    named = config.get("prompts") if isinstance(config, dict) else None
+    prompts = named if isinstance(named, dict) else {}
+    return {
+        "query": str(prompts.get("query") or ""),
+        "document": str(prompts.get("document", prompts.get("passage")) or ""),
+    }
+
+
 def _read(path: Path) -> object:
     try:
         return json.loads(path.read_bytes()) if path.is_file() else None

@@ -11,6 +11,7 @@ from harness.retrieval.measures import F1, NAMES, f1
 from harness.scores import Estimate, ExitScore, Latency, SetScore
 
 RESAMPLES, SEED = 9999, 0
+_LONGEST_NAME = 4  # digits of a number of layers
 Measures = Mapping[str, float]
 
 
@@ -22,9 +23,10 @@ def exit_scores(
     `queries` has the measures of each task at each exit, `sets` the corpus of each task.
     """
     found: dict[int, dict[str, list[Measures]]] = {}
+    names = exit_names(queries)
     for task_id, exits in queries.items():
         for name, measures in exits.items():
-            if name.isdecimal():
+            if name in names:
                 found.setdefault(int(name), {}).setdefault(sets.get(task_id, ""), []).append(measures)
     times = {one.exit: one for one in latencies}
     return tuple(
@@ -42,11 +44,17 @@ def exit_scores(
 
 def run_metrics(queries: Mapping[str, Mapping[str, Measures]], exit: str | None) -> dict[str, Estimate]:
     """Return the scores of one exit (None: the last) over the queries of all sets, and F1 over all their pairs."""
-    known = {name for exits in queries.values() for name in exits if name.isdecimal()}
+    known = exit_names(queries)
     if not known:
         return {}
     chosen = exit or max(known, key=int)
     return set_metrics(exits[chosen] for exits in queries.values() if chosen in exits)
+
+
+def exit_names(queries: Mapping[str, Mapping[str, Measures]]) -> set[str]:
+    """Return the names of exits that are numbers; a samples file may have others."""
+    named = {name for exits in queries.values() for name in exits}
+    return {name for name in named if name.isascii() and name.isdecimal() and len(name) <= _LONGEST_NAME}
 
 
 def corpora_of(benchmark: Benchmark) -> dict[str, str]:

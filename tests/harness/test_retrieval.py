@@ -173,7 +173,10 @@ def test_rankings_that_were_written_elsewhere_are_judged_with_their_latency(fold
 
 
 def test_a_samples_file_of_rankings_is_judged(folder: Path, tmp_path: Path) -> None:
-    answers = {"q1": Ranking(exit=2, exits={"1": ("add",), "2": ("readLines", "add")}), "q2": "add, I think"}
+    answers = {
+        "q1": Ranking(exit=2, exits={"1": ("add",), "2": ("readLines", "add"), "9" * 5000: ("add",)}),
+        "q2": "add, I think",
+    }
     lines = (
         {"task_id": f"small/{name}", "completion": one if isinstance(one, str) else to_json(one)}
         for name, one in answers.items()

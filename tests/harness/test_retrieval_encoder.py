@@ -15,7 +15,7 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
 
 import numpy
 import torch
-from transformers import BertConfig, BertForMaskedLM, BertModel
+from transformers import BertConfig, BertForMaskedLM, BertModel, T5Config, T5Model
 
 from harness import EvalConfig, MeasurementInvalid, ModelOptions, ModelUnavailable, UsageError, evaluate, load_run
 from harness.records import Document
@@ -107,11 +107,12 @@ def test_pooling_and_prompts_are_those_of_sentence_transformers_files(bert: Path
     encoder = load(bert)
     assert (encoder.runtime["pooling"], encoder.runtime["query_prompt"]) == ("cls", "query: ")
     asked = Document(doc_id="", text="add two numbers")
-    written = Document(doc_id="", text="query: add two numbers", language="python")
+    written = [Document(doc_id="", text=f"{side}: add two numbers") for side in ("passage", "query")]
     (bert / "config_sentence_transformers.json").unlink()
-    (score,) = load(bert).index([written], 2, 1).scores([written])
+    (score,) = load(bert).index(written[:1], 2, 1).scores(written[1:])
     (with_prompt,) = encoder.index([asked], 2, 1).scores([asked])
     assert score[0] == pytest.approx(with_prompt[0], abs=1e-5)
+    assert score[0] < 0.999
     write(bert / "1_Pooling" / "config.json", {"pooling_mode_max_tokens": True})
     with pytest.raises(UsageError, match="pools by pooling_mode_max_tokens: give --pooling"):
         load(bert)
@@ -143,6 +144,26 @@ def test_memory_that_is_short_makes_batches_smaller_and_ends_the_run_at_one(
     assert max(sizes) == 4
     most = 0
     with pytest.raises(MeasurementInvalid, match="ran out of memory on cpu with one text at once"):
+        encoder.index(SOME, 2, 4)
+
+
+def test_a_model_with_a_decoder_embeds_nothing(tmp_path: Path) -> None:
+    _, tokenizer = small_encoder()
+    shape = {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
+    T5Model(T5Config(vocab_size=len(tokenizer), **shape)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="a decoder behind its encoder"):
+        load(tmp_path)
+
+
+def test_a_model_that_fails_is_no_machine_that_does(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = load(bert)
+
+    def forward(*_: Any, **__: Any) -> None:
+        raise IndexError("index out of range in self")
+
+    monkeypatch.setattr(BertModel, "forward", forward)
+    with pytest.raises(ModelUnavailable, match="failed while embedding: index out of range"):
         encoder.index(SOME, 2, 4)
 
 
