@@ -19,6 +19,7 @@ from harness.known import KnownVerdicts
 from harness.records import Outcome, Sample, Verdict
 
 _SORTED = 1024
+_LONG_SECONDS = 0.2  # a hundred times what a program takes at least
 _AHEAD = 8  # samples in hand per program in flight, so that no cell waits for the reader
 
 
@@ -64,13 +65,21 @@ class _State:
         return self.flying + sum(map(len, self.waiting.values()))
 
 
-def slowest_first(samples: Iterator[Sample], seconds: Callable[[Sample], float]) -> Iterator[Sample]:
+def slowest_first(samples: Iterator[Sample], seconds: Callable[[Sample], float], workers: int = 1) -> Iterator[Sample]:
     """Yield samples, of so many at a time those first that take longest: one that is begun last is waited for.
 
-    For samples that are at hand; those of a model would wait for each other.
+    Behind each that takes long comes a short one, since each worker is handed the next program while it runs one, and
+    what waits there cannot go elsewhere. For samples that are at hand; those of a model would wait for each other.
     """
     while some := list(itertools.islice(samples, _SORTED)):
-        yield from sorted(some, key=lambda sample: -seconds(sample))
+        some.sort(key=lambda sample: -seconds(sample))
+        number = sum(seconds(sample) > _LONG_SECONDS for sample in some)
+        long, short = some[:number], some[number:]
+        while long:
+            yield from long[:workers]
+            yield from (short.pop() for _ in long[:workers] if short)
+            del long[:workers]
+        yield from short
 
 
 def judge_all(samples: Iterator[Sample] | Iterator[Sample | None], work: Work, known: KnownVerdicts) -> None:

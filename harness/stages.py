@@ -140,7 +140,7 @@ class JudgedRun:
         pending: Iterator[Sample] = (sample for sample in samples if not self._known.judged(sample))
         if self._watch is None:
             seconds = {task_id: self._judge.seconds(task) for task_id, task in self._tasks.items()}
-            pending = slowest_first(pending, lambda sample: seconds[sample.task_id])
+            pending = slowest_first(pending, lambda sample: seconds[sample.task_id], self._store.config.workers)
         judge_all(pending, work, self._known)
 
     def _judge_beside(self, work: Work, sandbox: Sandbox) -> None:

@@ -196,6 +196,15 @@ def test_a_run_that_goes_on_learns_from_what_it_had_judged() -> None:
 
 
 def test_what_takes_longest_is_begun_first_and_the_rest_keeps_its_order() -> None:
-    samples = [sample(program, index) for index, program in enumerate("abcb")]
-    ordered = slowest_first(iter(samples), lambda one: {"b": 2.0, "c": 1.0}.get(one.program, 0.0))
-    assert [(one.program, one.sample_index) for one in ordered] == [("b", 1), ("b", 3), ("c", 2), ("a", 0)]
+    samples = [sample(program, index) for index, program in enumerate("abcbac")]
+    ordered = slowest_first(iter(samples), lambda one: {"b": 0.2, "c": 0.1}.get(one.program, 0.0))
+    assert "".join(f"{one.program}{one.sample_index}" for one in ordered) == "b1b3c2c5a0a4"
+
+
+@pytest.mark.parametrize(("workers", "order"), [(1, "LaMbNced"), (2, "LMabNced"), (4, "LMNabced")])
+def test_behind_what_takes_long_waits_what_does_not(workers: int, order: str) -> None:
+    """Each worker has one that runs and one that waits for it, and that one cannot go to a worker who is free."""
+    took = {"L": 9.0, "M": 8.0, "N": 7.0, "e": 0.1, "d": 0.09, "c": 0.03, "b": 0.02, "a": 0.01}
+    samples = [sample(program, 0) for program in sorted(order)]
+    ordered = slowest_first(iter(samples), lambda one: took[one.program], workers)
+    assert "".join(one.program for one in ordered) == order
