@@ -92,9 +92,9 @@ class OneSeed:
             steps, tokens = self._train_on_gold()
             return self._scores(self.folder / GOLD, self.folder / GOLD / "checkpoint", 0, steps, tokens)
         out = self.folder / arm
-        config = self._config(arm)
+        config = self.config(arm)
         if arm != "ekt" and ARMS[arm].shares:
-            self._take_over(config, out)
+            self.take_over(config, out)
         run_loop(config, out, self._machine())
         stages = [Journal(one).done() for one in sorted((out / "rounds").iterdir())]
         last = [one for one in sorted((out / "rounds").iterdir()) if (one / "checkpoint").is_dir()]
@@ -107,7 +107,8 @@ class OneSeed:
             sum(one["tokens"] for one in counts),
         )
 
-    def _config(self, arm: str) -> LoopConfig:
+    def config(self, arm: str) -> LoopConfig:
+        """Return the configuration of an arm's loop: its recipe with the plan's changes."""
         changes = [*self._plan.loop, f"student={self.folder / 'student'}", f"seed={self._seed}"]
         if ARMS[arm].shares:
             changes.append(f"teacher.model={self.folder / 'teacher'}")
@@ -118,7 +119,7 @@ class OneSeed:
             sandbox=self._sandbox, workers=1, progress=NoProgress, say=lambda text: print(text, file=sys.stderr)
         )
 
-    def _take_over(self, config: LoopConfig, out: Path) -> None:
+    def take_over(self, config: LoopConfig, out: Path) -> None:
         """Begin a loop with the stages of the first arm's that would come out the same."""
         if has_begun(out):
             return
@@ -138,7 +139,7 @@ class OneSeed:
 
     def _train_on_gold(self) -> tuple[int, int]:
         """Train the student on the few solved problems that it knows, for as many steps as the others."""
-        out, config = self.folder / GOLD, self._config("ekt")
+        out, config = self.folder / GOLD, self.config("ekt")
         pairs = [
             (task.prompt, task.reference.removeprefix(task.prompt)) for task in tasks_of(self._recipe("student").data)
         ]
@@ -173,7 +174,7 @@ class OneSeed:
 
     def play_once(self, arm: str) -> None:
         """Play an arm's loop without measuring it, as far as it is not played."""
-        run_loop(self._config(arm), self.folder / arm, self._machine())
+        run_loop(self.config(arm), self.folder / arm, self._machine())
 
     def _scores(self, out: Path, model: Path, lessons: int, steps: int, tokens: int) -> Scores:
         sampled = self._sampled(model, out / "sampled", ZERO)
@@ -215,11 +216,12 @@ def spurious_share(run: Run, kept: Mapping[str, str], seed: int) -> float:
     """
     own = {task.task_id: task.reference.removeprefix(task.prompt) for task in run.tasks()}
     draw = random.Random(seed)
-    lucky = sum(not _same(own[task_id], program, draw) for task_id, program in kept.items())
+    lucky = sum(not computes_the_same(own[task_id], program, draw) for task_id, program in kept.items())
     return lucky / len(kept) if kept else 0.0
 
 
-def _same(own: str, program: str, draw: random.Random) -> bool:
+def computes_the_same(own: str, program: str, draw: random.Random) -> bool:
+    """Say whether two programs of arithmetic come to the same number whatever the question's numbers are."""
     numbers = sorted(set(_NUMBER.findall(own + program)) - {"2"})
     for _ in range(CHANGED):
         others = dict(zip(numbers, map(str, draw.sample(range(1000, 10_000), len(numbers))), strict=True))

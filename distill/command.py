@@ -39,7 +39,7 @@ distill.add_command(scorer)
 @click.option("--config", type=click.Path(path_type=Path), help="A recipe of your own (YAML).")
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="The checkpoint's folder.")
 def pretrain(recipe: str | None, config: Path | None, out: Path) -> None:
-    """Train a model from scratch on the ladder's training tasks. Started again it goes on where it was."""
+    """Train a model from scratch on training tasks. Started again it goes on where it was."""
     from distill.config import chosen
     from distill.pretrain import PretrainConfig
     from distill.pretrain import pretrain as run

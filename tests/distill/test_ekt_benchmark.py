@@ -1,0 +1,114 @@
+"""EKT over seeds: what its tables say of seeds that are done, and when a kept program is right by luck."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+
+pytest.importorskip("scipy")
+from benchmarks.ekt import PLAN, see_that_the_plan_is_the_same
+from benchmarks.ekt_records import ARMS, Plan, Scores, Taught
+from benchmarks.ekt_report import write_report
+from benchmarks.ekt_seed import OneSeed, computes_the_same
+from distill.claim import CONFIG
+from distill.config import load_file
+from distill.loop import Journal, LoopConfig, StageDone
+
+OWN = "t0 = 11 * 4\nt1 = t0 * 2\nanswer = t1 - 18\n"
+TAUGHT = Taught(
+    few_shot=0.6,
+    few_shot_at_10=0.9,
+    zero_shot=0.0,
+    student_before=0.1,
+    questions=1200,
+    solved=0.8,
+    right_samples=0.5,
+    lessons=960,
+    spurious=0.01,
+)
+
+
+def scores(greedy: float) -> Scores:
+    return Scores(greedy=greedy, sampled=greedy, at_10=greedy + 0.1, lessons=900, steps=500, tokens=1_000)
+
+
+def write(out: Path, seed: int, name: str, record: object) -> None:
+    (out / str(seed)).mkdir(exist_ok=True)
+    (out / str(seed) / f"{name}.json").write_bytes(msgspec.json.encode(record))
+
+
+def test_differences_are_paired_by_seed_over_those_that_are_done(tmp_path: Path) -> None:
+    for seed, ekt, unfiltered in ((1, 0.70, 0.60), (2, 0.60, 0.56), (3, 0.65, 0.57)):
+        write(tmp_path, seed, "ekt", scores(ekt))
+        write(tmp_path, seed, "ekt-unfiltered", scores(unfiltered))
+    write(tmp_path, 1, "teacher", TAUGHT)
+    write(tmp_path, 9, "ekt", scores(0.0))  # of another number of seeds
+    text = write_report(tmp_path, range(1, 4))
+    assert text == (tmp_path / "ekt.md").read_text()
+    assert "| ekt | 70.0 | 60.0 | 65.0 | 65.0 (52.6 to 77.4) | 75.0 (62.6 to 87.4) | 900 |" in text
+    assert "| ekt-unfiltered | +7.3 (-0.3 to +14.9; p 0.053; 3/3) | +7.3 (-0.3 to +14.9; p 0.053; 3/3) |" in text
+    assert "| teacher, few-shot | +10.0 | -10.0 |" in text
+    assert "| teacher, zero-shot | +70.0 | - |" in text
+    assert "| 1 | 60.0 | 0.0 | 90.0 | 80.0 | 50.0 | 1.0 | 10.0 |" in text
+    report = json.loads((tmp_path / "ekt.json").read_text())
+    assert report["students"]["ekt"]["2"]["greedy"] == 0.6
+    assert report["differences"][0]["won"] == 3
+
+
+@pytest.mark.parametrize(
+    ("program", "same"),
+    [
+        (OWN, True),
+        ("n0 = 11\nn1 = 4\nanswer = 2 * n0 * n1 - 18\n", True),
+        ("t0 = 11 * 4\nanswer = t0 + 26\n", False),
+        ("answer = 70\n", False),
+        ("t0 = 11 + 4\nt1 = t0 * 4\nanswer = t1 + 10\n", False),
+        ("import os\nanswer = 70\n", False),
+        ("answer = 1 / 0\n", False),
+    ],
+)
+def test_a_program_is_right_by_luck_when_other_numbers_show_it(program: str, same: bool) -> None:
+    assert computes_the_same(OWN, program, random.Random(1)) is same
+
+
+def test_a_folder_has_one_plan(tmp_path: Path) -> None:
+    plan = Plan(loop=("training.steps=500",), tests=100)
+    see_that_the_plan_is_the_same(tmp_path, plan)
+    see_that_the_plan_is_the_same(tmp_path, plan)
+    with pytest.raises(SystemExit, match=f"{PLAN} says otherwise"):
+        see_that_the_plan_is_the_same(tmp_path, Plan(tests=100))
+
+
+def test_an_arm_takes_over_what_comes_out_the_same_and_nothing_else(tmp_path: Path) -> None:
+    seed = OneSeed(tmp_path, 3, Plan(), "local")
+    first = tmp_path / "ekt" / "rounds" / "01"
+    for name in ("student", "answers", "checkpoint", "candidate"):
+        (first / name).mkdir(parents=True)
+        (first / name / "report.json").write_text(name)
+    (first / "lessons.jsonl").write_text("{}\n")
+    (first / "decision.json").write_text("{}")
+    (tmp_path / "ekt" / "inputs.json").write_text("{}")
+    stages = ("evaluate", "questions", "answers", "lessons", "train", "candidate")
+    lines = [msgspec.json.encode(StageDone(stage=one, seconds=1.0, counts={"x": 1})) + b"\n" for one in stages]
+    (first / "stages.jsonl").write_bytes(b"".join(lines))
+    for arm in ("ekt-unfiltered", "ekt-logit-kd"):
+        config, out = seed.config(arm), tmp_path / arm
+        seed.take_over(config, out)
+        assert list(Journal(out / "rounds" / "01").done()) == ["evaluate", "questions", "answers"]
+        found = sorted(path.name for path in (out / "rounds" / "01").iterdir())
+        assert found == ["answers", "stages.jsonl", "student"]
+        assert load_file(out / CONFIG, LoopConfig) == config  # or its loop would be refused
+    (tmp_path / "ekt-unfiltered" / "rounds" / "01" / "new").touch()
+    seed.take_over(seed.config("ekt-unfiltered"), tmp_path / "ekt-unfiltered")
+    assert (tmp_path / "ekt-unfiltered" / "rounds" / "01" / "new").is_file()  # what has begun goes on
+
+
+def test_arms_begin_and_train_alike(tmp_path: Path) -> None:
+    seed = OneSeed(tmp_path, 3, Plan(), "local")
+    configs = [seed.config(arm) for arm in ARMS]
+    assert len({(one.student, one.training, one.seed, one.questions.count, one.protocol) for one in configs}) == 1
+    assert {one.teacher.model for one in configs} == {str(tmp_path / "teacher"), "student"}
