@@ -141,6 +141,10 @@ def opened(config: EvalConfig) -> Iterator[list[Asked]]:
 
 def _benchmark(config: EvalConfig, name: str) -> Benchmark:
     benchmark = load_benchmark(name)
+    if config.until is not None and benchmark.corpora:
+        raise UsageError(
+            f"{name} is ranked set by set, and a sequential gate needs tasks in random order: gate a whole run"
+        )
     if config.shots is None:
         return benchmark
     showing = with_shots(benchmark, config.shots)

@@ -354,3 +354,11 @@ def test_programs_are_not_extracted_from_rankings(folder: Path, tmp_path: Path) 
     run(folder, tmp_path / "run")
     with pytest.raises(UsageError, match="has rankings"):
         rejudge(RejudgeConfig(run=tmp_path / "run", protocol="codex", out=tmp_path / "again"))
+
+
+def test_a_sequential_gate_refuses_sets_that_come_one_after_the_other(folder: Path, tmp_path: Path) -> None:
+    run(folder, tmp_path / "base")
+    gate = ["gate", str(tmp_path / "run"), "--sequential", "--baseline", str(tmp_path / "base")]
+    refused = CliRunner().invoke(main, [*gate, "--", "--model", "bm25", "--tasks", str(folder)])
+    assert isinstance(refused.exception, UsageError)
+    assert "is ranked set by set" in str(refused.exception)
