@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -11,7 +12,7 @@ from benchmarks.ekt_records import ARMS, GOLD, TEACHER, Scores, Taught
 from distill.over_seeds import Paired, difference_in_words, markdown_table, mean_in_words, mean_of, paired
 from harness import write_whole
 
-BeforeTeacher = Mapping[int, Taught]
+Record = TypeVar("Record", Scores, Taught)
 ByArm = Mapping[str, Mapping[int, Scores]]
 
 
@@ -34,15 +35,12 @@ def write_report(out: Path, seeds: Sequence[int]) -> str:
     return text
 
 
-Record = Taught | Scores
-
-
-def _read(out: Path, name: str, seeds: Sequence[int], kind: type) -> dict:
+def _read(out: Path, name: str, seeds: Sequence[int], kind: type[Record]) -> dict[int, Record]:
     paths = {seed: out / str(seed) / f"{name}.json" for seed in seeds}
     return {seed: msgspec.json.decode(path.read_bytes(), type=kind) for seed, path in paths.items() if path.is_file()}
 
 
-def _differences(teachers: BeforeTeacher, students: ByArm) -> Iterator[Paired]:
+def _differences(teachers: Mapping[int, Taught], students: ByArm) -> Iterator[Paired]:
     """Yield EKT less each other arm, and less its teacher, in both scores."""
     if "ekt" not in students:
         return

@@ -21,12 +21,12 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.ekt_records import ARMS, GOLD, TEACHER, Plan, Scores, Taught
-from distill.claim import CONFIG, has_begun
+from distill.claim import has_begun
 from distill.config import dump, load_recipe, with_changes
 from distill.curriculum import Stage
 from distill.documents import tasks_of
 from distill.lessons import read_lessons
-from distill.loop import STAGES, Journal, LoopConfig, Machine, run_loop
+from distill.loop import CONFIG, STAGES, Journal, LoopConfig, Machine, run_loop
 from distill.pretrain import PretrainConfig, pretrain
 from distill.rows import pad_of, rows_of
 from distill.scratch import save

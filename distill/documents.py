@@ -21,7 +21,7 @@ from harness import Task, UsageError, words_train
 
 Item = TypeVar("Item")
 _APART = 1_000_000  # seeds between the solved tasks and those that are not
-_FOR_TOKENS = 3000  # word problems that a tokenizer is made of
+_FOR_TOKENS = 1000  # word problems that a tokenizer is made of
 
 
 class PretrainData(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

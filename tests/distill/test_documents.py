@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from distill.config import load_recipe, shipped
+from distill.config import load_file, load_recipe, shipped, with_changes
 from distill.documents import PretrainData, documents_of, tasks_of, texts_for_tokens
-from distill.pretrain import PretrainConfig
+from distill.logits import see_that_tokens_agree
+from distill.pretrain import PretrainConfig, pretrain
 from distill.scratch import TokenizerRecipe, make_tokenizer
 from harness import UsageError, load_benchmark
 from harness.protocols import rules_for
@@ -106,3 +109,18 @@ def test_shipped_recipes_have_tiers_that_there_are(name: str) -> None:
     if config.data.source != "gsm8k":
         one = msgspec.structs.replace(config.data, tiers=dict.fromkeys(config.data.tiers, 1))
         assert [task.tier for task in tasks_of(one)] == list(config.data.tiers)
+
+
+@pytest.mark.slow
+def test_teacher_and_student_by_their_recipes_have_the_same_tokens(tmp_path: Path) -> None:
+    for name in ("teacher", "student"):
+        short = ("training.steps=2", "data.tiers={easy: 3, hard: 3}", f"data.unsolved={int(name == 'teacher')}")
+        config = with_changes(load_recipe("pretrain", f"words-{name}", PretrainConfig), short)
+        done = pretrain(config, tmp_path / name)
+        assert done.steps == 2
+        assert not (tmp_path / name / "training").exists()
+        facts = json.loads((tmp_path / name / "training.json").read_text())
+        assert facts["rows"] == (3 if name == "teacher" else 6)  # two documents of three, and one of questions
+        assert 100_000 < facts["parameters"] < 300_000
+        assert load_file(tmp_path / name / "pretrain.yaml", PretrainConfig) == config
+    see_that_tokens_agree(str(tmp_path / "student"), str(tmp_path / "teacher"))

@@ -14,9 +14,8 @@ from benchmarks.ekt import PLAN, see_that_the_plan_is_the_same
 from benchmarks.ekt_records import ARMS, Plan, Scores, Taught
 from benchmarks.ekt_report import write_report
 from benchmarks.ekt_seed import OneSeed, computes_the_same
-from distill.claim import CONFIG
 from distill.config import load_file
-from distill.loop import Journal, LoopConfig, StageDone
+from distill.loop import CONFIG, Journal, LoopConfig, StageDone
 
 OWN = "t0 = 11 * 4\nt1 = t0 * 2\nanswer = t1 - 18\n"
 TAUGHT = Taught(
