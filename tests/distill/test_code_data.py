@@ -122,6 +122,7 @@ def test_near_duplicates_are_left_out_and_tests_come_first() -> None:
     assert len(list(without_near_duplicates(given[:1] + given[2:3], similarity=0.95))) == 2
 
 
+@pytest.mark.slow
 def test_nothing_to_train_on_is_nearly_in_a_test(tmp_path: Path) -> None:
     solved = load_benchmark("humaneval").tasks[0]
     body = solved.reference.removeprefix(solved.prompt).rstrip()
@@ -206,6 +207,7 @@ def test_frequent_words_and_the_name_are_replaced_everywhere_and_no_two_become_o
     assert with_words_replaced(code, [], random.Random(1)) == code
 
 
+@pytest.mark.slow
 def test_programs_describe_themselves_in_another_language() -> None:
     found = translations(20, seed=3)
     assert 10 < len(found) <= 20
