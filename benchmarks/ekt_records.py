@@ -53,12 +53,13 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Taught(msgspec.Struct, frozen=True, kw_only=True):
-    """A teacher: greedy pass@1 with its prompt and without, pass@10 with it; and what its answers are worth (0..1).
+    """A teacher: greedy pass@1 with its prompt and without, by samples with it; and what its answers are worth (0..1).
 
     `solved` is the share of questions with a right answer, `spurious` that of kept programs which are right by luck.
     """
 
     few_shot: float
+    few_shot_sampled: float
     few_shot_at_10: float
     zero_shot: float
     student_before: float

@@ -16,6 +16,10 @@ Record = TypeVar("Record", Scores, Taught)
 ByArm = Mapping[str, Mapping[int, Scores]]
 
 
+SCORES = {"greedy": "pass@1, greedy", "sampled": "pass@1 at 0.6", "at_10": "pass@10"}
+OF_TEACHER = {"greedy": "few_shot", "sampled": "few_shot_sampled", "at_10": "few_shot_at_10"}
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All of it: each seed's teacher and students, and EKT less every other arm, paired by seed."""
 
@@ -44,14 +48,14 @@ def _differences(teachers: Mapping[int, Taught], students: ByArm) -> Iterator[Pa
     """Yield EKT less each other arm, and less its teacher, in both scores."""
     if "ekt" not in students:
         return
-    for score in ("greedy", "at_10"):
+    for score in SCORES:
         own = {seed: getattr(one, score) for seed, one in students["ekt"].items()}
         for arm, some in students.items():
             others = {seed: getattr(one, score) for seed, one in some.items()}
             if arm != "ekt" and own.keys() & others.keys():
                 yield paired("ekt", own, arm, others, score)
-        few = "few_shot" if score == "greedy" else "few_shot_at_10"
-        of_teacher = {"teacher, few-shot": few} | ({"teacher, zero-shot": "zero_shot"} if score == "greedy" else {})
+        of_teacher = {"teacher, few-shot": OF_TEACHER[score]}
+        of_teacher |= {"teacher, zero-shot": "zero_shot"} if score == "greedy" else {}
         for name, field in of_teacher.items():
             others = {seed: getattr(one, field) for seed, one in teachers.items()}
             if own.keys() & others.keys():
@@ -62,6 +66,7 @@ def _tables(report: Report) -> Iterator[str]:
     names = {
         "few-shot pass@1": "few_shot",
         "zero-shot": "zero_shot",
+        "few-shot pass@1 at 0.6": "few_shot_sampled",
         "few-shot pass@10": "few_shot_at_10",
         "questions solved": "solved",
         "samples right": "right_samples",
@@ -76,19 +81,14 @@ def _tables(report: Report) -> Iterator[str]:
     yield ""
     seeds = sorted({seed for some in report.students.values() for seed in some})
     of_ekt = {(one.control, one.score): one for one in report.differences}
-    head = ["arm", *(f"seed {seed}" for seed in seeds), "pass@1, greedy", "pass@10", "lessons"]
+    head = ["arm", *(f"seed {seed}" for seed in seeds), *SCORES.values(), "lessons"]
     rows = []
     for arm, some in report.students.items():
         each = [f"{100 * some[seed].greedy:.1f}" if seed in some else "-" for seed in seeds]
-        means = [
-            mean_in_words(mean_of([getattr(one, score) for one in some.values()])) for score in ("greedy", "at_10")
-        ]
+        means = [mean_in_words(mean_of([getattr(one, score) for one in some.values()])) for score in SCORES]
         rows.append([arm, *each, *means, f"{mean_of([one.lessons for one in some.values()]).value:.0f}"])
     yield from markdown_table(head, rows)
     yield ""
     controls = list(dict.fromkeys(one.control for one in report.differences))
-    rows = [
-        [control, *(difference_in_words(of_ekt.get((control, score))) for score in ("greedy", "at_10"))]
-        for control in controls
-    ]
-    yield from markdown_table(["ekt less", "pass@1, greedy, points", "pass@10, points"], rows)
+    rows = [[control, *(difference_in_words(of_ekt.get((control, score))) for score in SCORES)] for control in controls]
+    yield from markdown_table(["ekt less, in points", *SCORES.values()], rows)

@@ -160,9 +160,11 @@ class OneSeed:
         verdicts = list(answers.verdicts())
         kept = {lesson.task_id: lesson.completion for lesson in read_lessons(round_ / "lessons.jsonl")}
         solved = {verdict.task_id for verdict in verdicts if verdict.passed}
+        sampled = self._sampled(teacher, folder / "few-sampled", FEW)
         return Taught(
             few_shot=self._pass_at_1(teacher, folder / "few", FEW),
-            few_shot_at_10=self._sampled(teacher, folder / "few-sampled", FEW)["10"],
+            few_shot_sampled=sampled["1"],
+            few_shot_at_10=sampled["10"],
             zero_shot=self._pass_at_1(teacher, folder / "zero", ZERO),
             student_before=self._pass_at_1(self.folder / "student", folder / "student", ZERO),
             questions=len(answers.config.task_ids),

@@ -20,6 +20,7 @@ from distill.loop import CONFIG, Journal, LoopConfig, StageDone
 OWN = "t0 = 11 * 4\nt1 = t0 * 2\nanswer = t1 - 18\n"
 TAUGHT = Taught(
     few_shot=0.6,
+    few_shot_sampled=0.5,
     few_shot_at_10=0.9,
     zero_shot=0.0,
     student_before=0.1,
@@ -48,11 +49,13 @@ def test_differences_are_paired_by_seed_over_those_that_are_done(tmp_path: Path)
     write(tmp_path, 9, "ekt", scores(0.0))  # of another number of seeds
     text = write_report(tmp_path, range(1, 4))
     assert text == (tmp_path / "ekt.md").read_text()
-    assert "| ekt | 70.0 | 60.0 | 65.0 | 65.0 (52.6 to 77.4) | 75.0 (62.6 to 87.4) | 900 |" in text
-    assert "| ekt-unfiltered | +7.3 (-0.3 to +14.9; p 0.053; 3/3) | +7.3 (-0.3 to +14.9; p 0.053; 3/3) |" in text
-    assert "| teacher, few-shot | +10.0 | -10.0 |" in text
-    assert "| teacher, zero-shot | +70.0 | - |" in text
-    assert "| 1 | 60.0 | 0.0 | 90.0 | 80.0 | 50.0 | 1.0 | 10.0 |" in text
+    assert (
+        "| ekt | 70.0 | 60.0 | 65.0 | 65.0 (52.6 to 77.4) | 65.0 (52.6 to 77.4) | 75.0 (62.6 to 87.4) | 900 |" in text
+    )
+    assert f"| ekt-unfiltered{' | +7.3 (-0.3 to +14.9; p 0.053; 3/3)' * 3} |" in text
+    assert "| teacher, few-shot | +10.0 | +20.0 | -10.0 |" in text
+    assert "| teacher, zero-shot | +70.0 | - | - |" in text
+    assert "| 1 | 60.0 | 0.0 | 50.0 | 90.0 | 80.0 | 50.0 | 1.0 | 10.0 |" in text
     report = json.loads((tmp_path / "ekt.json").read_text())
     assert report["students"]["ekt"]["2"]["greedy"] == 0.6
     assert report["differences"][0]["won"] == 3
