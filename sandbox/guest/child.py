@@ -21,8 +21,9 @@ import time
 import types
 from typing import Any
 
-from sandbox.guest.codec import CodecError, TooLarge, digest, dumps, encode_text, is_flat
+from sandbox.guest.codec import CodecError, TooLarge, dumps, encode_text
 from sandbox.guest.decoding import Decoder, loads
+from sandbox.guest.digests import digest, digest_of_flat, is_longer
 
 REPLY_FD = 3
 OPERATION_FD = 4
@@ -148,8 +149,10 @@ class Child:
             value = _VERBS[verb](self.resolve(target), *arguments, **keywords)
             if index in self.plan.kept:
                 self.results[index] = value
-            if verb in _BRIEF and type(value) in _LONG and len(value) > BRIEF and is_flat(value):
-                return stand_in(value)
+            if verb in _BRIEF and type(value) in _LONG and is_longer(value, BRIEF):
+                found = stand_in_if_flat(value)
+                if found is not None:
+                    return found
             return '["v",' + encode_text(value, self.keep) + "]"
         except TooLarge:
             return stand_in(value)
@@ -194,6 +197,15 @@ def stand_in(value: Any) -> str:
         return dumps(["h", digest(value)])
     except BaseException as error:
         return dumps(["x", str(error)[:500]])
+
+
+def stand_in_if_flat(value: Any) -> str | None:
+    """Return the reply for a long value that a digest can stand for, None for any other."""
+    try:
+        found = digest_of_flat(value)
+    except BaseException as error:
+        return dumps(["x", str(error)[:500]])
+    return None if found is None else dumps(["h", found])
 
 
 def describe(error: BaseException) -> str:

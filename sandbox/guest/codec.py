@@ -13,10 +13,7 @@ library only.
 """
 
 import datetime
-import hashlib
 import json
-import marshal
-import operator
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
@@ -243,30 +240,3 @@ def encode_text(value: Any, keep: Callable[[Any], int] | None = None) -> str:
         return dumps(encode(value, keep))
     finally:
         sys.set_int_max_str_digits(limit)
-
-
-def digest(value: Any) -> str:
-    """Return a SHA-256 that equal large values share, part by part, without building their text.
-
-    Marshal serves as a canonical form that is only ever hashed and never read back; a value that it does not know is
-    hashed by its JSON text. Values that are equal but of other types (1 and 1.0) have other digests.
-    """
-    parts = value if type(value) in (list, tuple) else (value,)
-    found = hashlib.sha256(f"{type(value).__name__} {len(parts)}".encode())
-    for start in range(0, len(parts), 1000):
-        some = list(parts[start : start + 1000])
-        try:
-            found.update(marshal.dumps(some, 2))
-        except ValueError:
-            found.update(encode_text(some).encode())
-    return found.hexdigest()
-
-
-def is_flat(value: Any) -> bool:
-    """Whether a value is a text, or a list or tuple of scalars, without a NaN, which equals nothing."""
-    if type(value) is str:
-        return True
-    if type(value) not in (list, tuple):
-        return False
-    kinds = set(map(type, value))
-    return kinds <= SCALARS and not (float in kinds and any(map(operator.ne, value, value)))

@@ -21,7 +21,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sandbox import CodecError, Decoder, Encoder, Opaque, dumps, loads
-from sandbox.guest.codec import MAX_DEPTH, MAX_NODES, MAX_TEXT, TooLarge, digest, encode_text
+from sandbox.guest.codec import MAX_DEPTH, MAX_NODES, MAX_TEXT, TooLarge, encode_text
+from sandbox.guest.digests import digest, digest_of_flat, is_flat, is_longer
 
 MODULUS = (1 << 61) - 1  # of Python's hash of numbers
 TAGS = ["i", "c", "b", "ba", "t", "d", "s", "f", "nt", "o", "r", "type", "unknown"]
@@ -358,6 +359,70 @@ def test_size_is_bounded_on_both_sides() -> None:
         encode_text("x" * (MAX_TEXT + 1))
     with pytest.raises(CodecError):
         loads(b" " * (MAX_TEXT + 2000))
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("value", "is_one"),
+    [
+        ("text", True),
+        ([1, 2.5, None, "a", True], True),
+        ((), True),
+        ([[1, "a"], (2.5, None)], True),
+        ([[], ()], True),
+        ([1, [2]], False),
+        ([[1, [2]]], False),
+        ([{1}], False),
+        ([[{1}]], False),
+        ({1: 2}, False),
+        ([1.0, NAN], False),
+        ([[1.0], (2, NAN)], False),
+        (["a", NAN], False),
+        ([float("inf"), float("-inf")], True),
+        ([1.5, 10**400], True),
+        ([10**400, NAN], False),
+    ],
+)
+def test_what_a_digest_may_stand_for(value: object, is_one: bool) -> None:
+    assert is_flat(value) == is_one
+    assert (digest_of_flat(value) is not None) == is_one
+
+
+def test_no_two_lists_of_texts_have_one_digest() -> None:
+    """Whatever marks their texts hold, and in whatever they are."""
+    some: list[Any] = [
+        [("a", "b"), ("c",)],
+        [("a",), ("b", "c")],
+        [("a", "b", "c")],
+        [["a", "b"], ["c"]],
+        (("a", "b"), ("c",)),
+        [("a", "b"), ["c"]],
+        [("a\0b",), ("c",)],
+        [("a\0b", "c")],
+        [("a", "b\0c")],
+        [("a\1b",), ("c",)],
+        [("a", "b\1c")],
+        [("a", ""), ("b",)],
+        [("a",), (), ("",)],
+        [("a",), ("",), ()],
+        [("a",), ("\ud800",)],
+        [("a",), (None,)],
+        [("a",), (b"b",)][:1],
+        [("a",)] * 1001,
+        [("a",)] * 1000,
+    ]
+    found = [digest_of_flat(value) for value in some]
+    assert None not in found
+    assert len(set(found)) == len(some)
+    assert digest_of_flat([("a", "b")] * 3000) == digest_of_flat([tuple("ab") for _ in range(3000)])
+
+
+def test_items_of_lists_in_a_list_make_it_long() -> None:
+    short: list[Any] = ["abcd", [1, 2, 3, 4], [[1, 2], (3, 4)], [[1, 2], "345"], []]
+    long: list[Any] = ["abcde", [1] * 5, ([1, 2], (3, 4, 5)), [[]] * 5]
+    assert [is_longer(value, 4) for value in (*short, *long)] == [False] * 5 + [True] * 4
 
 
 def test_equal_large_values_have_equal_digests() -> None:
