@@ -88,8 +88,9 @@ def listed(name: str) -> list[Question]:
     Raises UsageError for what cannot be read.
     """
     if is_file(name):
+        tasks = load_benchmark(name).tasks
         families = read_families(Path(name))
-        return [Question(task=task, family=families.get(task.task_id, "")) for task in load_benchmark(name).tasks]
+        return [Question(task=task, family=families.get(task.task_id, "")) for task in tasks]
     benchmark = LISTS[name]()
     if all(task.tier for task in benchmark.tasks):
         return [Question(task=task) for task in benchmark.tasks]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import docker
 
 TASKS = 24
 BODIES = {
@@ -101,6 +104,22 @@ def cells_of(pid: int, *more: str) -> list[str]:
     """Return the ids of the containers that a harness process has made."""
     command = ["docker", "ps", "-aq", "--filter", f"label=harness.cell={pid}", *more]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.split()
+
+
+@contextmanager
+def losing_cells(harness: int, engine: str) -> Iterator[None]:
+    """Kill the guests that a harness has on an engine, behind the block: in it, the engine is hurt.
+
+    An engine that is gone or hangs takes no cell along, and a run needs it only for new ones.
+    """
+    with closing(docker.DockerClient(base_url=engine)) as client:
+        cells = client.api.containers(filters={"label": f"harness.cell={harness}"})
+        guests = [int(client.api.inspect_container(cell["Id"])["State"]["Pid"]) for cell in cells]
+    assert guests
+    yield
+    for guest in guests:
+        with suppress(ProcessLookupError):
+            os.kill(guest, signal.SIGKILL)
 
 
 def assert_no_cell_is_left(pid: int) -> None:

@@ -92,7 +92,7 @@ MISSING = [
     ({"questions": {"source": "{tmp}/list.jsonl"}}, "list.jsonl, line 1"),
     ({"questions": {"source": "{tmp}/tests.jsonl"}}, "not marked as a task to train on"),
     ({"questions": {"source": "{tmp}/hard.jsonl"}}, "no questions of the tier easy"),
-    ({"questions": {"source": "{tmp}/calls.jsonl"}}, "not in HumanEval's format"),
+    ({"questions": {"source": "{tmp}/calls.jsonl"}}, "its tests are in no format"),
     ({"tasks": "{tmp}/steep.jsonl", "questions": {}}, "no tier 'steep'"),
     (
         {

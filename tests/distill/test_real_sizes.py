@@ -105,7 +105,8 @@ def machine() -> Machine:
 
 def test_each_recipe_is_here() -> None:
     others = {"demo", "iterkd", "logit-kd", "persd", "random-tier", "self-training", "sequence-kd", "sft"}
-    assert set(shipped("loop")) == others | set(RECIPES)
+    ours = {name for name in shipped("loop") if not name.startswith("ekt")}  # those have tests of their own
+    assert ours == others | set(RECIPES)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from jobs import (
     cells_of,
     finished,
     lines_of,
+    losing_cells,
     started,
     timeless,
     wait_until,
@@ -322,12 +324,30 @@ def test_a_run_of_another_configuration_is_an_error_of_its_own_class(tmp_path: P
 
 @pytest.mark.docker
 @pytest.mark.slow
-def test_a_run_whose_engine_dies_ends_with_3_keeps_its_verdicts_and_goes_on(
+def test_a_run_whose_engine_dies_alone_goes_on_in_its_cells_and_leaves_none(
     own_engine: Engine, job: Job, undisturbed: Any
 ) -> None:
     with started(job, env=own_engine.environment) as process:
         wait_until(lambda: lines_of(job.out / "verdicts.jsonl") >= 5, "five verdicts", 60)
         own_engine.die()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert timeless(job)[0] == undisturbed[0]
+    assert own_engine.start()
+    with closing(docker.DockerClient(base_url=own_engine.address)) as client:
+        mine = {"label": f"harness.cell={process.pid}"}
+        wait_until(lambda: not client.api.containers(all=True, filters=mine), "its cells are gone", 30)
+
+
+@pytest.mark.docker
+@pytest.mark.slow
+def test_a_run_whose_engine_dies_with_its_cells_ends_with_3_keeps_its_verdicts_and_goes_on(
+    own_engine: Engine, job: Job, undisturbed: Any
+) -> None:
+    with started(job, env=own_engine.environment) as process:
+        wait_until(lambda: lines_of(job.out / "verdicts.jsonl") >= 5, "five verdicts", 60)
+        with losing_cells(process.pid, own_engine.address):
+            own_engine.die()
         out, said = process.communicate(timeout=60)
     assert (process.returncode, out) == (3, "")
     assert "Start the Docker engine" in said.splitlines()[-1]

@@ -31,6 +31,7 @@ from jobs import (
     cells_of,
     finished,
     lines_of,
+    losing_cells,
     resize,
     started,
     timeless,
@@ -266,7 +267,8 @@ def test_an_engine_that_hangs_in_the_middle_ends_the_run_which_goes_on_later(
 
     def freeze() -> None:
         wait_until(lambda: lines_of(verdicts) >= 5, "five verdicts", 60)
-        own_engine.freeze()
+        with losing_cells(os.getpid(), own_engine.address):
+            own_engine.freeze()
 
     freezer = threading.Thread(target=freeze)
     freezer.start()
@@ -288,7 +290,8 @@ def test_an_engine_that_hangs_in_the_middle_is_given_up(own_engine: Engine, tmp_
     job = write_job(tmp_path, TASKS)
     with started(job, env=own_engine.environment) as process:
         wait_until(lambda: lines_of(job.out / "verdicts.jsonl") >= 5, "five verdicts", 60)
-        own_engine.freeze()
+        with losing_cells(process.pid, own_engine.address):
+            own_engine.freeze()
         _, said = process.communicate(timeout=300)
     assert process.returncode == 3, said
     assert "Traceback" not in said
