@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.cell import WRITE_SECONDS
+from sandbox.pipes import NamedPipes, Pipes
 
 _CHUNK = 1 << 16  # more than that is mapped and unmapped for every read
 _WRITE_TIMEOUT = struct.pack("ll", WRITE_SECONDS, 0)
@@ -95,3 +98,33 @@ class EngineStream:
     def diagnosis(self) -> str:
         """Return the last of standard error."""
         return b"".join(self._said).decode("utf-8", "replace")[-2000:].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class FirstWords:
+    """What a guest said first, empty if it has ended, and the pipes if it said it there."""
+
+    said: bytes
+    pipes: Pipes | None = None
+
+
+def first_words(named: NamedPipes, stream: EngineStream) -> FirstWords:
+    """Wait for a guest's first words, wherever they come from, and remove the names of the pipes.
+
+    The stream stays open where they come from there. Raises OSError when the connection breaks.
+    """
+    news = select.poll()
+    news.register(named, select.POLLIN)
+    news.register(stream, select.POLLIN)
+    try:
+        while named.fileno() not in dict(news.poll()):
+            if (said := stream.read_once()) is not None:
+                return FirstWords(said)
+        pipes = named.taken()
+        said = pipes.read()
+        if not said:
+            stream.read()  # to its end, for what the guest complained of
+        stream.close()
+        return FirstWords(said, pipes)
+    finally:
+        named.remove()

@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import secrets
-import select
 import sys
 import threading
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any
 import docker
 import docker.errors
 
-from sandbox.attached import EngineStream
+from sandbox.attached import EngineStream, first_words
 from sandbox.contract import Limits, SandboxError, SandboxUnavailable
 from sandbox.guest.frames import PIPE_NAMES, PIPES
 from sandbox.guest.syscalls import ALLOWED, TO_START
@@ -210,32 +209,14 @@ class Container:
         ends.write(data)
 
     def read(self) -> bytes:
-        if self._named is not None:
-            return self._first_words(self._named)
+        if self._named is not None and self._stream is not None:
+            first = first_words(self._named, self._stream)
+            self._named, self._pipes = None, first.pipes
+            if self._ended and self._pipes is not None:  # whoever ended it did not know of them
+                self._pipes.close()
+            return first.said
         ends = self._pipes or self._stream
         return b"" if ends is None else ends.read()
-
-    def _first_words(self, named: NamedPipes) -> bytes:
-        """Wait for the guest's first words, and go on where they come from."""
-        assert self._stream is not None
-        news = select.poll()
-        news.register(named, select.POLLIN)
-        news.register(self._stream, select.POLLIN)
-        words: bytes | None = None
-        try:
-            while words is None:
-                if named.fileno() in dict(news.poll()):
-                    self._pipes = named.taken()
-                    self._stream.close()
-                    words = self._pipes.read()
-                else:
-                    words = self._stream.read_once()
-        finally:
-            self._named = None
-            named.remove()
-        if self._ended and self._pipes is not None:
-            self._pipes.wake()
-        return words
 
     def kill(self) -> None:
         self._ended = True

@@ -27,7 +27,7 @@ class Pipes:
     def __init__(self, sink: IO[bytes], source: IO[bytes]) -> None:
         self._sink, self._source = sink, source
         self._writing, self._reading = threading.Lock(), threading.Lock()
-        self._ended = False
+        self._waking, self._ended = threading.Lock(), False
         os.set_blocking(sink.fileno(), False)
         os.set_blocking(source.fileno(), True)
 
@@ -60,11 +60,14 @@ class Pipes:
 
     def wake(self) -> None:
         """End all reading and writing at once, and let the guest know where nobody writes; for named pipes on Linux."""
-        self._ended = True
-        with contextlib.suppress(OSError, ValueError):  # there is no other way to wake who reads from a pipe
-            other_end = os.open(f"/proc/self/fd/{self._source.fileno()}", os.O_WRONLY | os.O_NONBLOCK)
-            os.write(other_end, b"\0")
-            os.close(other_end)
+        with self._waking:
+            if self._ended:  # whoever was first may be closing them by now
+                return
+            self._ended = True
+            with contextlib.suppress(OSError, ValueError):  # there is no other way to wake who reads from a pipe
+                other_end = os.open(f"/proc/self/fd/{self._source.fileno()}", os.O_WRONLY | os.O_NONBLOCK)
+                os.write(other_end, b"\0")
+                os.close(other_end)
         if self._writing.acquire(blocking=False):
             self._sink.close()
             self._writing.release()

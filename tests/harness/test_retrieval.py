@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -65,12 +66,12 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def write_lines(path: Path, records: object) -> None:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))  # type: ignore[attr-defined]
+def write_lines(path: Path, records: Iterable[object]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
-def run(folder: Path, out: Path, model: str = "bm25", **changes: object) -> Report:
-    (report,) = evaluate(EvalConfig(model=model, tasks=(str(folder),), out=out, **changes))  # type: ignore[arg-type]
+def run(folder: Path, out: Path, model: str = "bm25", **changes: Any) -> Report:
+    (report,) = evaluate(EvalConfig(model=model, tasks=(str(folder),), out=out, **changes))
     return report
 
 
@@ -314,13 +315,13 @@ def test_a_clone_does_the_same_in_other_names() -> None:
         "    return [x for x in kept if x > 2]\n"
     )
     clone = clone_of(source)
-    spaces: list[dict[str, object]] = [{}, {}]
+    spaces: list[dict[str, Any]] = [{}, {}]
     for text, space in zip((source, clone), spaces, strict=True):
         exec(text, space)
     shrink, other = spaces[0]["shrink"], spaces[1]["f"]
     for arguments in (([5, 1, 9, 3], 3), ([], 2)):
-        assert shrink(*arguments) == other(*arguments)  # type: ignore[operator]
-        assert shrink(*arguments, key=abs) == other(*arguments, key=abs)  # type: ignore[operator]
+        assert shrink(*arguments) == other(*arguments)
+        assert shrink(*arguments, key=abs) == other(*arguments, key=abs)
     assert not {"items", "limit", "kept", "shrink"} & set(tokens_of(clone))
     assert "key" in tokens_of(clone)  # by which it may be called
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,8 @@ from pathlib import Path
 import pytest
 from jobs import wait_until
 
-from sandbox import CellLost, Limits, Program, docker, dumps
+from sandbox import CellLost, Limits, Program, SandboxError, docker, dumps
+from sandbox.attached import EngineStream, first_words
 from sandbox.guest.frames import PIPES
 from sandbox.pipes import NamedPipes
 from sandbox.pool import Pool
@@ -123,3 +126,34 @@ def test_reading_from_pipes_ends_at_once_when_it_is_to() -> None:
     pipes.close()
     os.close(guest)
     os.close(reading)
+
+
+@pytest.mark.docker
+def test_a_guest_that_ends_before_its_first_words_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has opened the pipes by then, and complains where the engine's stream is."""
+    monkeypatch.setattr(docker, "TO_START", tuple(name for name in docker.TO_START if name != "memfd_create"))
+    pool = docker.open_pool(Limits(), 1)
+    try:
+        with pytest.raises(SandboxError, match="memfd_create"), pool.start(Program(source=""), Limits()):
+            pass
+    finally:
+        pool.close()
+
+
+def test_a_complaint_that_comes_behind_the_end_of_the_pipes_is_waited_for() -> None:
+    ours, engines = socket.socketpair()
+    stream, named = EngineStream(ours), NamedPipes()
+    os.close(os.open(named.folder / named.names[1], os.O_WRONLY))  # the guest came, and went
+
+    def complain() -> None:
+        wait_until(lambda: not named.folder.exists(), "the end of the pipes is seen")
+        engines.sendall(struct.pack(">BxxxI", 2, 4) + b"oops")
+        engines.close()
+
+    engine = threading.Thread(target=complain)
+    engine.start()
+    first = first_words(named, stream)
+    engine.join()
+    assert (first.said, stream.diagnosis()) == (b"", "oops")
+    assert first.pipes is not None
+    first.pipes.close()
