@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure and no reason to skip
-    pytest.importorskip("torch")
-    pytest.importorskip("transformers")
-    pytest.importorskip("datasketch")
-    pytest.importorskip("quickjs")
+    for package in ("torch", "transformers", "datasketch", "quickjs"):
+        pytest.importorskip(package)
 
 from distill.code_data import Snippet, Split, definitions, documented_functions, repositories_in, snippets_of, split_of
 from distill.code_duplicates import signature_of, without_near_duplicates

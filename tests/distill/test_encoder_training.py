@@ -11,10 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure and no reason to skip
-    pytest.importorskip("torch")
-    pytest.importorskip("transformers")
-    pytest.importorskip("datasketch")
-    pytest.importorskip("quickjs")
+    for package in ("torch", "transformers", "datasketch", "quickjs"):
+        pytest.importorskip(package)
 
 import msgspec
 import torch
