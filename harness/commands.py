@@ -10,12 +10,12 @@ import sys
 from contextvars import copy_context
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from harness.benchmarks import load_benchmark, names
+from harness.benchmarks import names
 from harness.benchmarks.data import cache_folder, may_download
 from harness.errors import UsageError
 from harness.evaluation import EvalConfig, Written
@@ -27,6 +27,9 @@ from harness.repeat import compared, decoding_of, folder_of, model_of, read_run,
 from harness.resolving import rule_of
 from harness.sources import Decoding
 from harness.stored import is_run
+
+if TYPE_CHECKING:
+    from harness.benchmarks.listing import Listed
 
 # Options of `harness eval` by what they are about; those that are in neither are about writing samples.
 _OF_JUDGING = (
@@ -217,24 +220,19 @@ def print_tasks(as_json: bool) -> None:
 
     rows = copy_context().run(_benchmarks_here)
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([asdict(row) for row in rows], indent=2))
         return
     table = Table("benchmark", "tasks", "data", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(row["name"], str(row["tasks"] or "-"), (row["digest"] or "")[:12] or row["problem"])
+        table.add_row(row.name, str(row.tasks or "-"), (row.digest or "")[:12] or row.problem)
     console().print(table)
 
 
-def _benchmarks_here() -> list[dict[str, Any]]:
+def _benchmarks_here() -> list[Listed]:
+    from harness.benchmarks.listing import listed
+
     may_download.set(False)
-    rows: list[dict[str, Any]] = []
-    for name in names():
-        try:
-            benchmark = load_benchmark(name)
-            rows.append({"name": name, "tasks": len(benchmark.tasks), "digest": benchmark.digest, "problem": None})
-        except UsageError as error:
-            rows.append({"name": name, "tasks": None, "digest": None, "problem": str(error)})
-    return rows
+    return [listed(name) for name in names()]
 
 
 def print_doctor(as_json: bool) -> int:

