@@ -1,4 +1,4 @@
-"""Find what training texts give away of tests: by id, by n-grams, by the shape of functions, and by behaviour.
+"""Find what training texts give away of tests: by id, n-grams, the shape of functions, behaviour, and by meaning.
 
 Every text is checked against every task of the named benchmarks. By behaviour: each function at the top of a text's
 programs (and each method of a class there) is tried on all tasks whose tests give as many arguments, in the sandbox
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from distill.likeness import Kind, Leak, Likeness, LikenessRules
+from distill.semantics import SemanticChecked, SemanticRules, SemanticSearch
 from distill.texts import TrainingText, digest_of_texts, tree_of
 from harness import (
     Benchmark,
@@ -34,6 +35,8 @@ _ANY_NUMBER = 99
 class LeakRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What counts as a leak. With `run` false nothing is run, and behaviour is not compared.
 
+    `semantic` (None: not compared) joins the others and takes the place of none.
+
     A function that passes a task's tests with fewer than `least_bits` (see `harness.Solver`) may have done so by
     accident: it is reported as weak, and its text is kept.
     """
@@ -41,16 +44,18 @@ class LeakRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     likeness: LikenessRules = LikenessRules()
     run: bool = True
     least_bits: float = 10.0
+    semantic: SemanticRules | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkChecked:
-    """One benchmark that texts were checked against. Without `behaviour` nothing was run."""
+    """One benchmark that texts were checked against. Without `behaviour` nothing was run; `semantic` is as asked."""
 
     name: str
     digest: str
     tasks: int
     behaviour: BehaviourChecked | None
+    semantic: SemanticChecked | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,13 +115,15 @@ def decontaminate(
 ) -> Decontamination:
     """Check texts against the benchmarks that `tasks` names (as `harness eval --tasks` does).
 
-    Raises UsageError for texts that share a name, SandboxError when the machine can run nothing.
+    Raises UsageError for texts that share a name, SandboxError when the machine can run nothing, and what
+    `SemanticSearch` does.
     """
     rules = rules or LeakRules()
     names = [text.name for text in texts]
     if len(set(names)) < len(names):
         raise UsageError("two training texts have the same name: their leaks could not be told apart")
     benchmarks = [load_benchmark(name) for name in tasks]
+    search = SemanticSearch(rules.semantic) if rules.semantic else None
     candidates = list(candidates_of(texts)) if rules.run else []
     leaks: list[Leak] = []
     weak: list[Leak] = []
@@ -125,6 +132,8 @@ def decontaminate(
     for benchmark in benchmarks:
         likeness = Likeness(benchmark.name, benchmark.tasks, rules.likeness)
         leaks += [leak for text in texts for leak in likeness.leaks(text)]
+        meant, semantic = search.leaks(texts, benchmark) if search else ([], None)
+        leaks += meant
         behaviour = None
         if rules.run and benchmark.runs_programs:
             found = find_solvers(candidates, benchmark, sandbox, workers, progress)
@@ -132,7 +141,7 @@ def decontaminate(
                 (leaks if bits >= rules.least_bits else weak).append(leak)
             unanswered += found.unanswered
             behaviour = _counts(found)
-        checked.append(_checked(benchmark, behaviour))
+        checked.append(_checked(benchmark, behaviour, semantic))
     out = {leak.text for leak in leaks} | {one.name for one in unanswered}
     return Decontamination(
         texts=len(texts),
@@ -147,9 +156,15 @@ def decontaminate(
     )
 
 
-def _checked(benchmark: Benchmark, behaviour: BehaviourChecked | None) -> BenchmarkChecked:
+def _checked(
+    benchmark: Benchmark, behaviour: BehaviourChecked | None, semantic: SemanticChecked | None
+) -> BenchmarkChecked:
     return BenchmarkChecked(
-        name=benchmark.name, digest=benchmark.digest, tasks=len(benchmark.tasks), behaviour=behaviour
+        name=benchmark.name,
+        digest=benchmark.digest,
+        tasks=len(benchmark.tasks),
+        behaviour=behaviour,
+        semantic=semantic,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from harness import sandbox_option, workers_option
 
 if TYPE_CHECKING:
     from distill.decontaminate import Decontamination
+    from distill.semantics import SemanticRules
 
 LEAKS_FOUND, UNKNOWN = 1, 3
 _SHOWN = 20
@@ -24,6 +25,9 @@ _SHOWN = 20
 )
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="Write the lines without leaks here, as they stand.")
 @click.option("--run/--no-run", default=True, show_default=True, help="Try the programs on the benchmarks' tests.")
+@click.option("--semantic", metavar="MODEL", help="Compare meanings as well, by an encoder or bag-of-tokens.")
+@click.option("--semantic-exit", type=click.IntRange(1), help="The encoder's exit.  [default: the last]")
+@click.option("--semantic-threshold", type=float, help="The cosine, up to 1, from which on a text leaks.")
 @sandbox_option
 @workers_option
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as one JSON document.")
@@ -32,11 +36,10 @@ def decontaminate(
     tasks: str,
     out: Path | None,
     run: bool,
-    sandbox: str,
-    workers: int | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Find what a file of training texts gives away of benchmarks: by n-grams, programs and behaviour.
+    """Find what a file of training texts gives away of benchmarks: by n-grams, programs, behaviour, and by meaning.
 
     FILE has a JSON object a line: {"messages"}, {"text"}, or {"prompt", "completion"}; other columns are kept.
 
@@ -52,8 +55,9 @@ def decontaminate(
         _see_that_it_can_be_written(out, file)
     read = read_texts(file)
     names = tuple(name.strip() for name in tasks.split(",") if name.strip())
-    cores = workers or len(os.sched_getaffinity(0))
-    found = check(read.texts, names, LeakRules(run=run), sandbox, cores, progress_for())
+    cores = options["workers"] or len(os.sched_getaffinity(0))
+    rules = LeakRules(run=run, semantic=_semantic_rules(options))
+    found = check(read.texts, names, rules, options["sandbox"], cores, progress_for())
     if out and found.machine_failures:
         raise MeasurementInvalid(
             f"{len(found.machine_failures)} comparisons failed because the machine did, not the texts: {out} is not "
@@ -69,6 +73,24 @@ def decontaminate(
         print_decontamination(found)
     if not out and found.left_out:
         click.get_current_context().exit(LEAKS_FOUND if found.leaks else UNKNOWN)
+
+
+def _semantic_rules(options: dict[str, Any]) -> SemanticRules | None:
+    """Return how meanings are compared, if at all. Raises UsageError for options that do not go together."""
+    from distill.semantics import SemanticRules
+    from harness import UsageError
+
+    model, exit_layer, threshold = (options[name] for name in ("semantic", "semantic_exit", "semantic_threshold"))
+    if model is None:
+        if exit_layer is not None or threshold is not None:
+            raise UsageError("--semantic-exit and --semantic-threshold are about --semantic MODEL: give that, too")
+        return None
+    if threshold is None:
+        raise UsageError("--semantic needs --semantic-threshold: a cosine means something else to each model")
+    try:
+        return SemanticRules(model=model, threshold=threshold, exit=exit_layer)
+    except ValueError as error:
+        raise UsageError(f"--semantic: {error}") from error
 
 
 def _see_that_it_can_be_written(out: Path, file: Path) -> None:
@@ -87,6 +109,9 @@ def print_decontamination(found: Decontamination) -> None:
         ran = one.behaviour
         tried = f", {ran.functions} functions tried ({ran.pairs} pairs) in {ran.seconds:.0f} s" if ran else ", not run"
         click.echo(f"{one.name}: {found.texts} texts against {one.tasks} tasks{tried}")
+        if meant := one.semantic:
+            near = "nothing" if meant.nearest is None else f"{meant.nearest:.3f} at most"
+            click.echo(f"  by meaning, exit {meant.exit} of {meant.model}: cosines of {near}")
         if ran and ran.generic:
             click.echo(f"  not looked for by behaviour, as one operation solves them: {', '.join(ran.generic)}")
     for leak in found.leaks[:_SHOWN]:

@@ -15,6 +15,7 @@ from distill.logits import see_that_tokens_agree
 from distill.loop import LoopConfig
 from distill.question_sources import GENERATORS, LISTS, is_file, listed
 from distill.questions import QuestionsBy, QuestionsConfig, see_that_none_is_a_test
+from distill.semantics import SemanticSearch
 from distill.task_files import see_that_it_can_be_written
 from harness import (
     Benchmark,
@@ -53,6 +54,8 @@ def see_inputs(config: LoopConfig, student: str, out: Path, begun: bool) -> None
         find_checkpoint(config.attempts.views.scorer)
     if config.logits:
         see_that_tokens_agree(student, config.teacher.name)
+    if config.questions.semantic:
+        SemanticSearch(config.questions.semantic)
     measured = load_benchmark(config.tasks)
     rules_for(config.protocol, measured)
     see_questions(config.questions, measured)

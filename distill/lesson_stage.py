@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from distill.context import lessons_within_context
-from distill.decontaminate import decontaminate
+from distill.decontaminate import LeakRules, decontaminate
 from distill.fault_stages import FaultStages
 from distill.lessons import LeakageError, Lesson, write_lessons
 from distill.mending import mending_lessons
@@ -52,7 +52,8 @@ def compared_with_tests(runs: RoundRuns, lessons: Sequence[Lesson]) -> ComparedL
     """
     texts = [text_of_lesson(lesson) for lesson in lessons]
     machine = runs.machine
-    found = decontaminate(texts, runs.test_sets, None, machine.sandbox, machine.workers, machine.progress())
+    rules = LeakRules(semantic=runs.config.questions.semantic)
+    found = decontaminate(texts, runs.test_sets, rules, machine.sandbox, machine.workers, machine.progress())
     if failed := found.machine_failures:
         raise MeasurementInvalid(
             f"{len({one.name for one in failed})} of {len(texts)} lessons could not be compared with the tests because "

@@ -30,8 +30,8 @@ from harness import CallTests, CheckTests, NumberTests, Task
 
 _TOKEN = re.compile(r"\w+|[^\w\s#]")  # the mark of a comment may stand before every line
 _DOCSTRING = re.compile(r'("""|\'\'\')(.*?)\1', re.DOTALL)
-_EXCERPT = 200
-_LEAST_TOKENS = {"description": 5, "solution": 13}  # a shorter part is nobody's own
+EXCERPT_CHARACTERS = 200
+LEAST_TOKENS = {"description": 5, "solution": 13}  # a shorter part is nobody's own
 _CALL_TOKENS = 10
 _LEAST_CALLS = 3
 _CALLS = 50  # of a task's tests that are looked for
@@ -45,6 +45,7 @@ class Kind(StrEnum):
     NGRAMS = "ngrams"
     PROGRAM = "program"  # the same function but for names
     BEHAVIOUR = "behaviour"  # its function passes the test's tests
+    SEMANTIC = "semantic"  # it means nearly the same to an encoder
 
 
 class LikenessRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -161,7 +162,7 @@ class Likeness:
                 whole = [call for call in calls.whole if len(call) >= _CALL_TOKENS and _spaced(call) in line]
                 begun = [call for call in calls.begun if _spaced(call) in line]
                 if whole:
-                    yield calls.task_id, f"a call of its tests: {' '.join(whole[0])[:_EXCERPT]}"
+                    yield calls.task_id, f"a call of its tests: {' '.join(whole[0])[:EXCERPT_CHARACTERS]}"
                 elif len(calls.begun) >= _LEAST_CALLS and len(begun) >= self._rules.share * len(calls.begun):
                     yield calls.task_id, f"{len(begun)} of {len(calls.begun)} calls of its tests: {_spaced(begun[0])}"
 
@@ -173,11 +174,11 @@ class Likeness:
             common.update(ngrams_of(text, n))
         for task, label, text in raw:
             tokens = tokens_of(text)
-            if len(tokens) < max(n, _LEAST_TOKENS[label]):
+            if len(tokens) < max(n, LEAST_TOKENS[label]):
                 continue
             ngrams = ngrams_of(text, n)
             own = frozenset(ngram for ngram in ngrams if common[ngram] <= self._rules.common)
-            excerpt = " ".join(text.split())[:_EXCERPT]
+            excerpt = " ".join(text.split())[:EXCERPT_CHARACTERS]
             if len(own) >= n:
                 yield _Part(task.task_id, label, excerpt, own, self._rules.share)
             else:

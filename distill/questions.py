@@ -16,6 +16,7 @@ from distill.lessons import LeakageError
 from distill.question_sources import GENERATORS, LADDER, LISTS, TASK_FILES, is_source, listed
 from distill.seeds import LevelWeights, SeedQuestion, Wanted, dealt, random_tiers, wanted_by_levels, wanted_of_tiers
 from distill.seeds import QuestionsBy as QuestionsBy
+from distill.semantics import SemanticRules
 from harness import Leak, Task, find_leaks
 
 _PROBES = 80  # the first part of the probes: no plan of questions has so many
@@ -42,7 +43,7 @@ class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     seeds are. The lines of a file have the fields `tier` and `"split": "train"` beside their format's, and may have
     `family`, which is the kind. `apart_from` names benchmarks that nothing is learnt of either, beside the measured
     tasks: those of which figures are to be published. With `fail_on_leak` a lesson that gives a test away ends the
-    round; otherwise it is left out and counted.
+    round; otherwise it is left out and counted. `semantic` compares lessons by their meaning as well.
 
     With `created` the teacher writes the questions, from seeds: the probes of `source`, by their levels. `count` is
     then the most that it is asked for.
@@ -57,6 +58,7 @@ class QuestionsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     weights: LevelWeights = LevelWeights()
     widen: float = 1 / 6
     fail_on_leak: bool = False
+    semantic: SemanticRules | None = None
     created: CreatedConfig | None = None
 
     def __post_init__(self) -> None:

@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     from harness.progress import BarProgress, NoProgress, PlainProgress, Progress, progress_for
     from harness.protocols import rules_for
     from harness.retrieval.held_out import HELD_OUT_PACKAGES
+    from harness.retrieval.programs import WordlessFunction, wordless_functions
+    from harness.retrieval.records import Document
+    from harness.retrieval.seam import Retriever
+    from harness.retrieval.source import chosen_exit, open_retriever
     from harness.runs import Baseline, Run, find_runs, load_run
     from harness.scores import HalfScore, TierKind, TierScore, TierSource, WeakKind, WeakRule
     from harness.sources import Decoding, open_model
@@ -80,6 +84,7 @@ __all__ = [
     "Decoding",
     "Difference",
     "Difficulty",
+    "Document",
     "Estimate",
     "EvalConfig",
     "FunctionCalls",
@@ -105,6 +110,7 @@ __all__ = [
     "Prompt",
     "Rating",
     "Report",
+    "Retriever",
     "Returned",
     "Run",
     "RunConfig",
@@ -129,10 +135,12 @@ __all__ = [
     "Verdict",
     "WeakKind",
     "WeakRule",
+    "WordlessFunction",
     "answers_to",
     "backend_options",
     "call_functions",
     "chosen_backend",
+    "chosen_exit",
     "compare_baselines",
     "compare_runs",
     "digest_of",
@@ -154,6 +162,7 @@ __all__ = [
     "measure",
     "mutants",
     "open_model",
+    "open_retriever",
     "progress_for",
     "read_ratings",
     "read_tiers",
@@ -165,6 +174,7 @@ __all__ = [
     "tiers_from_runs",
     "tinypy_examples",
     "tinypy_javascript",
+    "wordless_functions",
     "words_train",
     "workers_option",
     "write_leaderboard",
@@ -183,6 +193,7 @@ _LATER = {
     "Decoding": "harness.sources",
     "Difference": "harness.paired",
     "Difficulty": "harness.difficulty",
+    "Document": "harness.retrieval.records",
     "EvalConfig": "harness.evaluation",
     "FunctionCalls": "harness.calling",
     "GateOutcome": "harness.gate",
@@ -200,6 +211,7 @@ _LATER = {
     "Progress": "harness.progress",
     "Prompt": "harness.models.seam",
     "Rating": "harness.measured_tiers",
+    "Retriever": "harness.retrieval.seam",
     "Returned": "harness.calling",
     "Run": "harness.runs",
     "Rung": "harness.benchmarks.ladder.rungs",
@@ -217,10 +229,12 @@ _LATER = {
     "Unanswered": "harness.solvers",
     "WeakKind": "harness.scores",
     "WeakRule": "harness.scores",
+    "WordlessFunction": "harness.retrieval.programs",
     "answers_to": "harness.answers",
     "backend_options": "harness.options",
     "call_functions": "harness.calling",
     "chosen_backend": "harness.options",
+    "chosen_exit": "harness.retrieval.source",
     "compare_baselines": "harness.compare:compare",
     "compare_runs": "harness.compare",
     "digest_of": "harness.models.checkpoint",
@@ -242,6 +256,7 @@ _LATER = {
     "measure": "harness.difficulty",
     "mutants": "harness.benchmarks.ladder.mutants",
     "open_model": "harness.sources",
+    "open_retriever": "harness.retrieval.source",
     "progress_for": "harness.progress",
     "read_ratings": "harness.tier_files",
     "read_tiers": "harness.tier_files",
@@ -253,6 +268,7 @@ _LATER = {
     "tiers_from_runs": "harness.measured_tiers",
     "tinypy_examples": "harness.tinypy:training_examples",
     "tinypy_javascript": "harness.tinypy.javascript:javascript_of",
+    "wordless_functions": "harness.retrieval.programs",
     "words_train": "harness.benchmarks.words.generator",
     "workers_option": "harness.options",
     "write_leaderboard": "harness.pages",

@@ -9,6 +9,7 @@ import ast
 import builtins
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from harness.benchmarks.ladder.mutants import mutants
@@ -26,6 +27,15 @@ _MIRRORED: dict[type[ast.cmpop], type[ast.cmpop]] = {
 }
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordlessFunction:
+    """A function's source under the name `f` without its words, and its docstring up to the first example."""
+
+    name: str
+    code: str
+    words: str
 
 
 def digest_order(text: str) -> str:
@@ -160,3 +170,12 @@ def functions_of(source: str) -> Iterator[_Function]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef):
             yield from (item for item in node.body if isinstance(item, _Function))
+
+
+def wordless_functions(source: str) -> Iterator[WordlessFunction]:
+    """Yield the functions and methods of a program apart from what they say in words; none of what does not parse."""
+    for node in functions_of(source):
+        name, words = node.name, " ".join((ast.get_docstring(node) or "").split(">>>")[0].split())
+        node.decorator_list = []
+        code = without_words(_Renamed({name: FUNCTION}).visit(node))
+        yield WordlessFunction(name=name, code=code, words=words)

@@ -58,10 +58,7 @@ def open_answers(
     if model == "canonical" and options.backend != OPENAI:
         return _canonical(benchmark, tasks, resolved)
     retriever = open_retriever(model, options)
-    chosen = retriever.exits[-1] if options.exit is None else options.exit
-    if chosen not in retriever.exits:
-        exits = ", ".join(map(str, retriever.exits))
-        raise UsageError(f"--exit {chosen}: {model} has no such exit, only {exits}")
+    chosen = chosen_exit(retriever, options.exit)
     queries, documents = _timed_texts(benchmark, tasks)
     return Answers(
         name=retriever.name,
@@ -81,6 +78,15 @@ def see_that_nothing_ranks(options: ModelOptions) -> None:
     """Raise UsageError for options of encoders, where a benchmark asks for text."""
     if options.exit is not None or options.pooling != AUTO:
         raise UsageError("--exit and --pooling are about encoders, which answer --tasks retrieval: leave them out")
+
+
+def chosen_exit(retriever: Retriever, exit: int | None) -> int:
+    """Return the exit that is asked for (None: the last). Raises UsageError for a layer that is none."""
+    chosen = retriever.exits[-1] if exit is None else exit
+    if chosen not in retriever.exits:
+        exits = ", ".join(map(str, retriever.exits))
+        raise UsageError(f"exit {chosen}: {retriever.name} has no such exit, only {exits}")
+    return chosen
 
 
 def open_retriever(model: str, options: ModelOptions) -> Retriever:

@@ -197,7 +197,7 @@ def test_a_samples_file_of_rankings_is_judged(folder: Path, tmp_path: Path) -> N
         ({"decoding": Decoding(protocol="codex")}, "--protocol codex: rankings"),
         ({"decoding": Decoding(batch_size=0)}, "at least 1"),
         ({"options": ModelOptions(device="cuda")}, "bm25 has no weights"),
-        ({"options": ModelOptions(exit=3)}, "--exit 3: bm25 has no such exit"),
+        ({"options": ModelOptions(exit=3)}, "exit 3: bm25 has no such exit"),
     ],
 )
 def test_an_option_that_says_nothing_to_a_ranking_is_refused(
