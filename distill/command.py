@@ -15,6 +15,7 @@ from distill.encoder_command import encoder
 from distill.picture_command import picture
 from distill.rating_command import rate
 from distill.scorer_command import scorer
+from distill.shots_command import shots
 from harness import sandbox_option, workers_option
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ distill.add_command(encoder)
 distill.add_command(picture)
 distill.add_command(rate)
 distill.add_command(scorer)
+distill.add_command(shots)
 
 
 @distill.command()

@@ -44,9 +44,10 @@ def _conditions(config: LoopConfig) -> Iterator[tuple[str, bool, str]]:
 
     writes = teacher.model not in (None, ORACLE)
     yield "teacher.temperature teacher.n_samples", writes, f"{teacher.name} is not sampled"
-    yield "teacher.protocol teacher.shots", writes, f"{teacher.name} is not asked"
+    asking = "teacher.protocol teacher.select_shots teacher.shots"
+    yield asking, writes, f"{teacher.name} is not asked"
     yield "teacher.n_samples", not teacher.mends, "a teacher mends a program once"
-    yield "teacher.protocol teacher.shots", not teacher.mends, "a teacher that mends has a prompt of its own"
+    yield asking, not teacher.mends, "a teacher that mends has a prompt of its own"
 
     several = teacher.model is None or teacher.n_samples > 1
     yield "answers.selection", several, "each question has one answer"

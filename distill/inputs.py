@@ -16,6 +16,7 @@ from distill.loop import LoopConfig
 from distill.question_sources import GENERATORS, LISTS, is_file, listed
 from distill.questions import QuestionsBy, QuestionsConfig, see_that_none_is_a_test
 from distill.semantics import SemanticSearch
+from distill.shots import see_that_they_can_be_shown
 from distill.task_files import see_that_it_can_be_written
 from harness import (
     Benchmark,
@@ -60,6 +61,9 @@ def see_inputs(config: LoopConfig, student: str, out: Path, begun: bool) -> None
     rules_for(config.protocol, measured)
     see_questions(config.questions, measured)
     _see_protocols(config, measured)
+    if shots := config.teacher.shots:
+        tests = [task for name in config.questions.apart_from for task in load_benchmark(name).tasks]
+        see_that_they_can_be_shown(Path(shots), config.teacher.select_shots, [*measured.tasks, *tests])
     _see_files(config, out / INPUTS, begun)
 
 

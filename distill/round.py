@@ -21,6 +21,7 @@ from distill.questions import Chosen, Draw, Met, choose, choose_probes
 from distill.restating import restated
 from distill.round_runs import ANSWERS, PROBES, QUESTIONS, RoundRuns
 from distill.seeds import SeedQuestion, seeds_of
+from distill.shots import ShotSelection, select_shots
 from distill.task_files import read_families, write_tasks
 from distill.teaching import STUDENT, stored_answers
 from distill.training_stage import CONTAMINATION, TRAINING, earlier_lessons, json_of, trained
@@ -33,6 +34,7 @@ from harness import (
 )
 
 PLAN, ATTEMPTS, STORED = "plan.json", "attempts", "stored.jsonl"
+SHOTS, SELECTION = "shots.jsonl", "shots.json"
 
 
 class Round:
@@ -82,6 +84,7 @@ class Round:
             return self._unchanged("there is no question to train on, so nothing was trained", measured, weak)
         if self._config.teacher.mends:
             self._once(RUNS[FaultSource.STUDENT], partial(self._faults.find, FaultSource.STUDENT))
+        self._choose_shots()
         self._once("answers", lambda: self._answered() | restated(self._runs))
         for source in self._config.faults.sources:
             self._once(RUNS[source], partial(self._faults.find, source))
@@ -200,6 +203,23 @@ class Round:
         tasks = tuple(task for task in load_benchmark(str(path)).tasks if task.task_id not in solved)
         return Chosen(tasks=tasks, leaks=(), families=read_families(path))
 
+    @property
+    def _asks_as_a_teacher(self) -> bool:
+        """Whether answers are asked for by the teacher's own prompt; a student that has taught itself needs none."""
+        return not self._config.teacher.prompt_until_trained or self._student == self._config.student
+
+    def _choose_shots(self) -> None:
+        """Play the stage of solved questions, where they are to be chosen."""
+        if (selection := self._config.teacher.select_shots) and self._asks_as_a_teacher:
+            self._once("shots", lambda: self._selected(selection))
+
+    def _selected(self, selection: ShotSelection) -> dict[str, int]:
+        """Choose the solved questions that each question is shown, and write down what they were chosen by."""
+        questions, pool = load_benchmark(str(self._folder / QUESTIONS)).tasks, Path(str(self._config.teacher.shots))
+        chosen = select_shots(pool, questions, self._runs.tests(), selection, self._seed, self._folder / SHOTS)
+        (self._folder / SELECTION).write_bytes(json_of(chosen))
+        return {"solved": chosen.pool, "left_out_as_leaks": len(chosen.left_out), "shown": chosen.shown}
+
     def _answered(self) -> dict[str, int]:
         teacher = self._config.teacher
         if teacher.mends:
@@ -215,9 +235,10 @@ class Round:
         decoding = self._runs.sampling(teacher.n_samples, teacher.temperature)
         decoding = replace(decoding, time_limit_seconds=teacher.time_limit_seconds)
         options, shots = teacher.options, None
-        if not teacher.prompt_until_trained or self._student == self._config.student:
+        if self._asks_as_a_teacher:
             decoding = replace(decoding, protocol=teacher.protocol or self._config.protocol)
             shots = Path(teacher.shots) if teacher.shots else None
+            shots = self._folder / SHOTS if teacher.select_shots else shots
         counts = self._runs.evaluated(str(questions), ANSWERS, model, decoding, options=options, shots=shots)
         asked = len(load_benchmark(str(questions)).tasks) * teacher.n_samples
         calls = {"teacher_calls": 0 if teacher.model == STUDENT else counts["samples"]}

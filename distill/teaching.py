@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from distill.shots import ShotSelection
 from harness import ModelOptions, StopReason, UsageError, write_whole
 
 HF, OPENAI = "hf", "openai"
@@ -38,7 +39,8 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     each stage that asks it and ended behind it; `dtype` and what follows it mean what they do to `harness eval`.
 
     A model that writes is asked by `protocol` (None: as the student is), which shows the solved questions of the file
-    `shots` (None: the protocol's or the benchmark's own). Lessons have the student's prompt all the same. With
+    `shots` (None: the protocol's or the benchmark's own), or those of it that `select_shots` chooses for each question
+    (None: all, for every one). Lessons have the student's prompt all the same. With
     `prompt_until_trained`, a student that teaches itself is asked so until a round has trained it, and then as a
     student.
 
@@ -59,6 +61,7 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     temperature: float = 0.0
     protocol: str | None = None
     shots: str | None = None
+    select_shots: ShotSelection | None = None
     prompt_until_trained: bool = False
     mends: bool = False
     mending_lessons: MendingLessons = MendingLessons.ANSWER
@@ -74,6 +77,8 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             raise ValueError("several greedy samples are all the same: give a temperature above 0")
         if self.prompt_until_trained and (self.model != STUDENT or self.protocol is None):
             raise ValueError(f"prompt_until_trained: for the teacher {STUDENT}, with a protocol of its own")
+        if self.select_shots and self.shots is None:
+            raise ValueError("select_shots chooses among solved questions: name their file in shots")
         if self.mends and self.model in (None, STUDENT):
             raise ValueError(f"a teacher that mends programs is a model that can be asked, or {ORACLE}")
         if self.mending_lessons is not MendingLessons.ANSWER and not self.mends:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from harness.benchmarks.ladder.mutants import Mutant, mutants
     from harness.benchmarks.ladder.rungs import Rung
     from harness.benchmarks.mbpp import load_train as mbpp_train
+    from harness.benchmarks.shots import read_shots
     from harness.benchmarks.words.generator import words_train
     from harness.calling import FunctionCalls, Returned, call_functions
     from harness.compare import Comparison, TierComparison, compare_runs
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from harness.runs import Baseline, Run, find_runs, load_run
     from harness.scores import HalfScore, TierKind, TierScore, TierSource, WeakKind, WeakRule
     from harness.sources import Decoding, open_model
+    from harness.statement import Shot
     from harness.store import write_whole
     from harness.tier_files import read_ratings, read_tiers, write_tiers
     from harness.tiers import TaskTier, Tiers, static_tiers
@@ -116,6 +118,7 @@ __all__ = [
     "RunConfig",
     "Rung",
     "Sample",
+    "Shot",
     "Solver",
     "Solvers",
     "StopReason",
@@ -165,6 +168,7 @@ __all__ = [
     "open_retriever",
     "progress_for",
     "read_ratings",
+    "read_shots",
     "read_tiers",
     "rules_for",
     "sandbox_option",
@@ -215,6 +219,7 @@ _LATER = {
     "Returned": "harness.calling",
     "Run": "harness.runs",
     "Rung": "harness.benchmarks.ladder.rungs",
+    "Shot": "harness.statement",
     "Solver": "harness.solvers",
     "Solvers": "harness.solvers",
     "TaskTier": "harness.tiers",
@@ -259,6 +264,7 @@ _LATER = {
     "open_retriever": "harness.retrieval.source",
     "progress_for": "harness.progress",
     "read_ratings": "harness.tier_files",
+    "read_shots": "harness.benchmarks.shots",
     "read_tiers": "harness.tier_files",
     "rules_for": "harness.protocols",
     "sandbox_option": "harness.options",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.benchmarks import load_benchmark
-from harness.benchmarks.gsm8k import with_shots
+from harness.benchmarks.shots import with_shots
 from harness.cells import open_cells
 from harness.errors import UsageError
 from harness.judge import EvalPlusRule, Judge

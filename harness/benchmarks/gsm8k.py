@@ -13,14 +13,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 from harness.benchmarks import data
 from harness.benchmarks.gsm8k_worked import worked_program
-from harness.errors import UsageError
-from harness.evidence import shown
 from harness.records import Benchmark, NumberTests, Task
 from harness.statement import Shot, Statement
 
@@ -129,25 +125,6 @@ def tier_of(solution: str) -> str:
     """
     steps = len(_STEP.findall(solution)) or solution.strip().count("\n")
     return "easy" if steps < MEDIUM_STEPS else "medium" if steps < HARD_STEPS else "hard"
-
-
-def with_shots(benchmark: Benchmark, path: Path) -> Benchmark:
-    """Return GSM8K with solved questions of a file of one's own, in lines of `question` and `program`.
-
-    Raises `UsageError` for another benchmark, `DataMissing` or `SamplesError` for the file.
-    """
-    if any(not isinstance(task.tests, NumberTests) for task in benchmark.tasks):
-        raise UsageError(
-            f"--shots are solved questions for gsm8k, and {shown(benchmark.name)} shows none: leave it out"
-        )
-    file = data.read(path)
-    shots = tuple(shot_of(record) for record in data.records_of(file))
-    if not shots:
-        raise UsageError(f"--shots {data.shown_path(path)} holds no line: give it at least one solved question")
-    tasks = tuple(
-        replace(task, statement=replace(task.statement, shots=shots)) for task in benchmark.tasks if task.statement
-    )
-    return replace(benchmark, tasks=tasks, shots_digest=file.sha256)
 
 
 def shot_of(record: data.JsonRecord) -> Shot:

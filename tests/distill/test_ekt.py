@@ -6,6 +6,7 @@ of a few thousand weights.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from distill.lessons import read_lessons
 from distill.loop import Journal, LoopConfig, Machine, run_loop
 from distill.scratch import ModelRecipe, TokenizerRecipe, build_model, make_tokenizer, save
 from distill.selection import AnswersConfig, Selection
+from distill.shots import ShotSelection
 from distill.task_files import write_tasks
 from harness import (
     Completion,
@@ -306,6 +308,32 @@ def test_expert_iteration_adds_up_what_was_solved(
     assert contamination["apart_from"] == {"words": load_benchmark("words").digest}
     checked = json.loads((rounds[0] / "decontamination.json").read_bytes())["benchmarks"]
     assert [one["name"] for one in checked] == ["dev", "words"]
+
+
+@pytest.mark.slow
+def test_a_teacher_is_shown_the_solved_questions_that_are_nearest(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = Writer(name="teacher", texts={})
+    monkeypatch.setattr("harness.backends._load", lambda name, options: teacher)
+    wanted = expert_iteration(student, tmp_path, rounds=1)
+    test = load_benchmark("words").tasks[0]
+    solved = [test.prompt.strip("# \n"), *(f"A box holds {number} stones. How many stones?" for number in (58, 62))]
+    rows = ({"question": words, "program": f"answer = {place}"} for place, words in enumerate(solved))
+    (tmp_path / "shots.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    choosing = msgspec.structs.replace(wanted.teacher, select_shots=ShotSelection(count=1))
+    loop = msgspec.structs.replace(wanted, teacher=choosing)
+    run_loop(loop, tmp_path / "loop", Machine(progress=NoProgress, say=lambda text: None))
+    folder = tmp_path / "loop" / "rounds" / "01"
+    assert Journal(folder).done()["shots"].counts == {"solved": 3, "left_out_as_leaks": 1, "shown": 2}
+    asked = {one.task_id: one.text for one in teacher.asked if one.task_id.startswith("Box/")}
+    assert asked["Box/0"] == f"# {solved[1]}\nanswer = 1\n\n{questions()[0].prompt}"
+    assert asked["Box/2"] == f"# {solved[2]}\nanswer = 2\n\n{questions()[2].prompt}"
+    assert (
+        load_run(folder / "answers").config.shots_digest
+        == hashlib.sha256((folder / "shots.jsonl").read_bytes()).hexdigest()
+    )
+    assert json.loads((folder / "shots.json").read_bytes())["model"] == "bm25"
 
 
 def test_without_a_tier_all_tasks_together_have_to_gain() -> None:

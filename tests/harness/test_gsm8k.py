@@ -21,6 +21,7 @@ import harness
 from harness.benchmarks import gsm8k, load_benchmark
 from harness.benchmarks.data import JsonRecord
 from harness.benchmarks.gsm8k_worked import worked_program
+from harness.benchmarks.shots import with_shots
 from harness.cli import main
 from harness.errors import DataMissing, SamplesError, StoreMismatch, UsageError
 from harness.evaluation import EvalConfig, evaluate
@@ -568,7 +569,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Benchmark:
 
 
 def test_shots_of_ones_own_stand_in_the_prompt_and_in_run_json(small: Benchmark, shots: Path, tmp_path: Path) -> None:
-    showing = gsm8k.with_shots(small, shots)
+    showing = with_shots(small, shots)
     prompt = "# One and one?\nanswer = 1 + 1\n\n# Two and two?\n"
     assert rules_for("default", "gsm8k").prompt(showing.tasks[0]) == prompt
     assert rules_for("default", "gsm8k").prompt(small.tasks[0]) != prompt
@@ -594,12 +595,32 @@ def test_shots_of_ones_own_stand_in_the_prompt_and_in_run_json(small: Benchmark,
         ('{"question": " ", "program": "answer = 1"}', "line 1: 'question' is blank"),
         ('{"question": "x", "program": "print(1)"}', "line 1: 'program' must have a line that begins with 'answer ='"),
         ('{"question": "x", "program": "a = 1\\n\\n# so\\nanswer = a"}', "'program' has a comment behind a blank line"),
+        (
+            '{"question": "x", "program": "answer = 1", "shown_to": "A"}\n{"question": "x", "program": "answer = 1"}',
+            "line 2: all lines have 'shown_to', or none",
+        ),
+        ('{"question": "x", "program": "answer = 1", "shown_to": "A"}', "names 'A', which is no task of 'gsm8k'"),
     ],
 )
 def test_shots_that_show_nothing_are_refused(small: Benchmark, tmp_path: Path, lines: str, problem: str) -> None:
     (tmp_path / "bad.jsonl").write_text(lines)
     with pytest.raises(UsageError, match=problem):
-        gsm8k.with_shots(small, tmp_path / "bad.jsonl")
+        with_shots(small, tmp_path / "bad.jsonl")
+
+
+def test_each_task_can_be_shown_solved_questions_of_its_own(small: Benchmark, tmp_path: Path) -> None:
+    two = replace(small, tasks=(*small.tasks, replace(small.tasks[0], task_id="second")))
+    lines = [(small.tasks[0].task_id, "One?"), ("second", "Two?"), ("second", "Three?")]
+    rows = [{"question": words, "program": "answer = 1", "shown_to": task_id} for task_id, words in lines]
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = [
+        [shot.description for shot in task.statement.shots] for task in with_shots(two, path).tasks if task.statement
+    ]
+    assert said == [["One?"], ["Two?", "Three?"]]
+    path.write_text(json.dumps(rows[0]))
+    with pytest.raises(UsageError, match="no solved question for 'second': give each task a line"):
+        with_shots(two, path)
 
 
 @pytest.mark.parametrize(
