@@ -30,7 +30,7 @@ from sandbox.guest.frames import PIPE_NAMES, PIPES
 from sandbox.guest.syscalls import ALLOWED, TO_START
 from sandbox.images import build
 from sandbox.images.engine import ERRORS, FIX, ensure_image
-from sandbox.pipes import NamedPipes, Pipes
+from sandbox.pipes import NamedPipes, Pipes, remove_abandoned
 from sandbox.pool import Pool
 
 LABEL = "harness.cell"  # the process that it belongs to
@@ -62,6 +62,7 @@ def open_pool(limits: Limits, workers: int, image: str = "auto", runtime: str | 
     """
     client = connect()
     _remove_leftovers(client)
+    remove_abandoned()
     found = ensure_image(client, image)
     client.api.timeout = _CELL_SECONDS
     return Pool(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import select
+import stat
 import tempfile
 import threading
 import time
@@ -14,6 +16,8 @@ from typing import IO
 
 from sandbox.cell import WRITE_SECONDS
 
+_PREFIX = "harness-cell-"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _TICK_MILLISECONDS = 200
 _CHUNK = 1 << 16  # more than that is mapped and unmapped for every read
 
@@ -82,12 +86,13 @@ class Pipes:
 class NamedPipes:
     """Two pipes under names that nobody can guess, in a folder that nobody can list: for a guest to open at its start.
 
-    The names are gone once the guest has said something, here or elsewhere; before that, no program runs.
+    The names are gone once the guest has said something, here or elsewhere; before that, no program runs. The folder is
+    locked while it is in use, so that one whose harness was killed can be told from it.
     """
 
     def __init__(self) -> None:
         """Make them. Raises OSError."""
-        self.folder = Path(tempfile.mkdtemp(prefix="harness-cell-"))
+        self.folder, self._lock = _locked_folder()
         self.folder.chmod(0o711)  # the guest may be another user to the machine, and has no power to pass by modes
         self.names = secrets.token_hex(16), secrets.token_hex(16)
         to_guest, from_guest = (self.folder / name for name in self.names)
@@ -121,6 +126,43 @@ class NamedPipes:
             (self.folder / name).unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             self.folder.rmdir()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def remove_abandoned() -> None:
+    """Remove the folders of this user's harnesses that were killed before their guest had said anything."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # in use, another user's, no folder of ours, or already gone
+            place = os.open(folder, _FOLDER)
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(place).st_uid == os.getuid():
+                    _remove_with_pipes(folder, place)
+            finally:
+                os.close(place)
+
+
+def _remove_with_pipes(folder: Path, place: int) -> None:
+    """Remove a folder that holds at most named pipes. Raises OSError for any other."""
+    for name in os.listdir(place):
+        if stat.S_ISFIFO(os.stat(name, dir_fd=place, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=place)
+    folder.rmdir()
+
+
+def _locked_folder() -> tuple[Path, int | None]:
+    """Make a folder and return it with what holds its lock. Raises OSError."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(folder, _FOLDER)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fstat(lock).st_nlink:
+                return folder, lock
+            os.close(lock)
+        # Another harness took it for an abandoned one before it was locked.
 
 
 def _open(stream: IO[bytes]) -> IO[bytes]:

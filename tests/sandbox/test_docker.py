@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import socket
@@ -12,6 +13,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobs import wait_until
@@ -19,7 +21,7 @@ from jobs import wait_until
 from sandbox import CellLost, Limits, Program, SandboxError, docker, dumps
 from sandbox.attached import EngineStream, first_words
 from sandbox.guest.frames import PIPES
-from sandbox.pipes import NamedPipes
+from sandbox.pipes import NamedPipes, remove_abandoned
 from sandbox.pool import Pool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,3 +159,53 @@ def test_a_complaint_that_comes_behind_the_end_of_the_pipes_is_waited_for() -> N
     assert (first.said, stream.diagnosis()) == (b"", "oops")
     assert first.pipes is not None
     first.pipes.close()
+
+
+def test_folders_of_killed_harnesses_are_removed_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = "import os; from sandbox.pipes import NamedPipes; NamedPipes(); os.kill(os.getpid(), 9)"
+    killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path)})
+    (abandoned,) = tmp_path.iterdir()
+    assert (killed.returncode, len(list(abandoned.iterdir()))) == (-9, 2)
+    used = NamedPipes()
+    (tmp_path / "harness-cell-mine").mkdir()
+    (tmp_path / "harness-cell-mine" / "file").touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "harness-cell-link").symlink_to("other")
+    remove_abandoned()
+    left = {"harness-cell-mine", "harness-cell-link", "other", used.folder.name}
+    assert {path.name for path in tmp_path.iterdir()} == left
+    assert {path.name for path in used.folder.iterdir()} == set(used.names)
+    used.remove()
+    assert not used.folder.exists()
+
+
+@pytest.mark.parametrize("call", [(os, "open"), (fcntl, "flock")], ids=["before it is opened", "before it is locked"])
+def test_a_folder_that_is_taken_for_an_abandoned_one_is_made_again(
+    call: tuple[Any, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    real, removed = getattr(*call), []
+
+    def late(*arguments: Any, **named: Any) -> Any:
+        if not removed:
+            removed.extend(tmp_path.iterdir())
+            remove_abandoned()
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(*call, late)
+    pipes = NamedPipes()
+    assert len(removed) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {pipes.folder.name} != {removed[0].name}
+    assert len(list(pipes.folder.iterdir())) == 2
+    pipes.remove()
+
+
+@pytest.mark.docker
+def test_opening_a_sandbox_removes_what_killed_harnesses_have_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "harness-cell-abandoned").mkdir()
+    docker.open_pool(Limits(), 1).close()
+    assert not list(tmp_path.iterdir())
