@@ -43,7 +43,7 @@ def _conditions(config: LoopConfig) -> Iterator[tuple[str, bool, str]]:
     yield "questions.replay", by_tier, by_feedback
 
     writes = teacher.model not in (None, ORACLE)
-    yield "teacher.temperature teacher.n_samples", writes, f"{teacher.name} is not sampled"
+    yield "teacher.temperature teacher.n_samples teacher.batch_size", writes, f"{teacher.name} is not sampled"
     asking = "teacher.protocol teacher.select_shots teacher.shots"
     yield asking, writes, f"{teacher.name} is not asked"
     yield "teacher.n_samples", not teacher.mends, "a teacher mends a program once"

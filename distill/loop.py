@@ -64,9 +64,9 @@ class LoopConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `faults` says where wrong answers beside the right ones come from, and `pairs` what training makes of them; `logits`
     has the teacher's probabilities learnt instead. `weak_below` calls a tier weak whose interval lies wholly below that
     pass rate (0..1), instead of below the pass rate of all tasks. `max_new_tokens` bounds every completion (None: the
-    protocol's number). `prompt_weight` is what a prompt's tokens count in the loss, beside 1 for an answer's. `save_as`
-    is the type of a new student's saved weights. What is drawn and sampled, and a training whose `seed` is None,
-    follows `seed` and the round.
+    protocol's number), and transformers is given `batch_size` prompts at once. `prompt_weight` is what a prompt's
+    tokens count in the loss, beside 1 for an answer's. `save_as` is the type of a new student's saved weights. What is
+    drawn and sampled, and a training whose `seed` is None, follows `seed` and the round.
 
     Values out of their range are refused, and those other than their default that cannot act beside the others.
     """

@@ -233,7 +233,8 @@ class Round:
             return {**counts, "teacher_calls": 0}
         model = self._student if teacher.model == STUDENT else str(teacher.model)
         decoding = self._runs.sampling(teacher.n_samples, teacher.temperature)
-        decoding = replace(decoding, time_limit_seconds=teacher.time_limit_seconds)
+        at_once = teacher.at_once(self._config.batch_size)
+        decoding = replace(decoding, time_limit_seconds=teacher.time_limit_seconds, batch_size=at_once)
         options, shots = teacher.options, None
         if self._asks_as_a_teacher:
             decoding = replace(decoding, protocol=teacher.protocol or self._config.protocol)

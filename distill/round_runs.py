@@ -14,6 +14,7 @@ from harness import (
     EvalConfig,
     GenerationSettings,
     MeasurementInvalid,
+    Model,
     ModelOptions,
     Outcome,
     StoreMismatch,
@@ -21,6 +22,7 @@ from harness import (
     evaluate,
     load_benchmark,
     open_model,
+    prompts_at_once,
 )
 
 PROBES, QUESTIONS, ANSWERS = "probes.jsonl", "questions.jsonl", "answers"
@@ -112,17 +114,17 @@ class RoundRuns:
         path.touch()
         if missing(requests, path):
             teacher = open_model(self.config.teacher.name, self.config.teacher.options)  # before its time begins
-            ask(teacher, requests, self._asking(temperature), path, self.seed)
+            ask(teacher, requests, self._asking(teacher, temperature), path, self.seed)
         written = list(read_asked(path))
         counts = {"teacher_calls": len(written), "tokens": sum(one.tokens for one in written)}
         return counts | self.unanswered(len(requests), len(written))
 
-    def _asking(self, temperature: float) -> GenerationSettings:
-        """Return how a teacher is asked in words, from now on."""
-        limit = self.config.teacher.time_limit_seconds
+    def _asking(self, model: Model, temperature: float) -> GenerationSettings:
+        """Return how a teacher, opened as this model, is asked in words from now on."""
+        teacher, limit = self.config.teacher, self.config.teacher.time_limit_seconds
         settings = GenerationSettings(
             temperature=temperature,
-            batch_size=self.config.batch_size,
+            batch_size=teacher.at_once(self.config.batch_size) or prompts_at_once(model, teacher.backend),
             deadline=None if limit is None else time.monotonic() + limit,
         )
         return replace(settings, max_new_tokens=self.config.max_new_tokens or settings.max_new_tokens)

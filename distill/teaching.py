@@ -44,6 +44,9 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `prompt_until_trained`, a student that teaches itself is asked so until a round has trained it, and then as a
     student.
 
+    `batch_size` prompts or requests are given to it at once (None: what its engine takes best, as with `harness eval`;
+    the loop's `batch_size` where transformers runs it).
+
     After `time_limit_seconds` a model is asked no more in that stage of the round (None: it takes as long as it takes);
     what it has answered is used.
     """
@@ -59,6 +62,7 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     enforce_eager: bool = False
     n_samples: int = 1
     temperature: float = 0.0
+    batch_size: int | None = None
     protocol: str | None = None
     shots: str | None = None
     select_shots: ShotSelection | None = None
@@ -73,6 +77,8 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         self._see_that_the_backend_fits()
         if self.n_samples < 1 or self.temperature < 0:
             raise ValueError("n_samples is at least 1, temperature at least 0")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError("a teacher's batch_size is at least 1")
         if self.n_samples > 1 and not self.temperature:
             raise ValueError("several greedy samples are all the same: give a temperature above 0")
         if self.prompt_until_trained and (self.model != STUDENT or self.protocol is None):
@@ -106,6 +112,10 @@ class TeacherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             max_model_len=self.max_model_len,
             enforce_eager=self.enforce_eager,
         )
+
+    def at_once(self, by_transformers: int) -> int | None:
+        """Return how many prompts it is given at once; None for what its engine takes best."""
+        return self.batch_size or (by_transformers if self.backend == HF else None)
 
     @property
     def on_a_server(self) -> bool:

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from harness.retrieval.source import chosen_exit, open_retriever
     from harness.runs import Baseline, Run, find_runs, load_run
     from harness.scores import HalfScore, TierKind, TierScore, TierSource, WeakKind, WeakRule
-    from harness.sources import Decoding, open_model
+    from harness.sources import Decoding, open_model, prompts_at_once
     from harness.statement import Shot
     from harness.store import write_whole
     from harness.tier_files import read_ratings, read_tiers, write_tiers
@@ -167,6 +167,7 @@ __all__ = [
     "open_model",
     "open_retriever",
     "progress_for",
+    "prompts_at_once",
     "read_ratings",
     "read_shots",
     "read_tiers",
@@ -263,6 +264,7 @@ _LATER = {
     "open_model": "harness.sources",
     "open_retriever": "harness.retrieval.source",
     "progress_for": "harness.progress",
+    "prompts_at_once": "harness.sources",
     "read_ratings": "harness.tier_files",
     "read_shots": "harness.benchmarks.shots",
     "read_tiers": "harness.tier_files",

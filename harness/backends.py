@@ -6,12 +6,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.model_options import OPENAI, VLLM, ModelOptions
+from harness.model_options import BATCH_SIZES, OPENAI, VLLM, ModelOptions
 from harness.models.checkpoint import find_tokenizer, tokenizer_digest_of
 from harness.models.loading import load_words
 from harness.models.rendering import see_that_it_chats
 from harness.models.requests import reader_of
-from harness.models.seam import Closable, Model
+from harness.models.seam import Closable, Model, Queueing
 
 if TYPE_CHECKING:
     from harness.models.local import LocalModel
@@ -68,6 +68,11 @@ def open_model(name: str, options: ModelOptions | None = None) -> Model:
     if name == "canonical" and options.backend != OPENAI:
         raise UsageError("canonical knows the solutions of a benchmark and answers no other prompt: name a model")
     return _opened(name, options)
+
+
+def prompts_at_once(model: Model, backend: str) -> int:
+    """Return how many prompts or requests a model is best given at once, if nobody says otherwise."""
+    return model.at_once if isinstance(model, Queueing) else BATCH_SIZES.get(backend, 1)
 
 
 def _opened(name: str, options: ModelOptions) -> AnyModel:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from harness.backends import OpenModels as OpenModels
 from harness.backends import open_model as open_model
+from harness.backends import prompts_at_once as prompts_at_once
 from harness.chat import Chat
 from harness.errors import UsageError
-from harness.model_options import BATCH_SIZES, HF, OPENAI
+from harness.model_options import HF, OPENAI
 from harness.model_options import ModelOptions as ModelOptions
 from harness.models.reference import ReferenceModel
 from harness.models.seam import (
@@ -21,7 +22,6 @@ from harness.models.seam import (
     GenerationSettings,
     Model,
     Prompt,
-    Queueing,
     Reading,
     Thinker,
 )
@@ -175,7 +175,7 @@ def _from_model(
 ) -> Source:
     """Return a source that has a model write what is not there yet, in the order of tasks."""
     rules = rules_for(decoding.protocol, benchmark)
-    resolved = resolved_by(decoding, rules, _at_once(model, names[1]), _fitting(model, rules, tasks[0]))
+    resolved = resolved_by(decoding, rules, prompts_at_once(model, names[1]), _fitting(model, rules, tasks[0]))
     settings = GenerationSettings(
         temperature=resolved.temperature,
         top_p=resolved.top_p,
@@ -230,11 +230,6 @@ def _from_model(
         tokenizer_digest=model.tokenizer_digest if isinstance(model, Reading) else "",
         template_digest=model.template_digest if isinstance(model, Reading) else "",
     )
-
-
-def _at_once(model: Model, backend: str) -> int:
-    """Return how many prompts or requests a model is best given at once."""
-    return model.at_once if isinstance(model, Queueing) else BATCH_SIZES.get(backend, 1)
 
 
 def _fitting(model: Model, rules: Rules, task: Task) -> ReasoningRule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -31,15 +32,22 @@ class Teacher:
 
     def __init__(self) -> None:
         self.asked: list[Prompt] = []
+        self.settings: list[GenerationSettings] = []
 
     def generate(self, prompts: Sequence[Prompt], settings: GenerationSettings) -> Iterator[Completion]:
         self.asked += prompts
+        self.settings.append(settings)
         for _ in prompts:
             yield Completion(text="def f(n):", stop_reason=StopReason.STOP, completion_tokens=4)
 
 
-def runs(folder: Path, seed: int = 1001) -> RoundRuns:
-    plain = {"student": "demo:student", "teacher": {"model": "org/name"}, "training": {"steps": 1}}
+class Engine(Teacher):
+    at_once = 512
+
+
+def runs(folder: Path, seed: int = 1001, **teacher: Any) -> RoundRuns:
+    teacher = {"model": "org/name"} | teacher
+    plain = {"student": "demo:student", "teacher": teacher, "training": {"steps": 1}, "batch_size": 48}
     machine = Machine(workers=1, progress=NoProgress, say=lambda text: None)
     config = msgspec.convert(plain, LoopConfig)
     return RoundRuns(config=config, folder=folder, student="demo:student", seed=seed, machine=machine)
@@ -56,6 +64,25 @@ def test_a_teacher_is_asked_by_the_rounds_seed_and_its_tokens_are_counted(
         assert counts == {"teacher_calls": 3, "tokens": 12}
         seeds += [prompt.seed for prompt in teacher.asked]
     assert len(set(seeds)) == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "at_once"),
+    [
+        (Teacher, {}, 48),
+        (Engine, {"backend": "vllm"}, 512),
+        (Teacher, {"backend": "openai"}, 8),
+        (Engine, {"backend": "vllm", "batch_size": 3}, 3),
+    ],
+    ids=["transformers", "an engine", "a server", "as it says"],
+)
+def test_a_teacher_is_given_as_much_at_once_as_its_engine_takes(
+    kind: type[Teacher], options: dict[str, Any], at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = kind()
+    monkeypatch.setattr("distill.round_runs.open_model", lambda name, options: teacher)
+    runs(tmp_path, **options).asked(REQUESTS, 0.8, tmp_path / "texts")
+    assert {settings.batch_size for settings in teacher.settings} == {at_once}
 
 
 def test_a_teacher_is_not_looked_for_where_nothing_is_to_be_asked(

@@ -81,7 +81,7 @@ def test_a_round_learns_from_a_server_and_goes_on_when_it_was_gone(
     monkeypatch.setattr("harness.models.patience.asyncio.sleep", _at_once)
     folder = tmp_path / "round"
     with serving() as server:
-        wanted = config(few_tasks, server, faults={"sources": ["teacher"]}, batch_size=1)
+        wanted = config(few_tasks, server, faults={"sources": ["teacher"]}, teacher={"batch_size": 1})
         questions = questions_of(wanted)
         server.answer = lambda request: answer_from(questions, request)
         see_inputs(wanted, "demo:student", tmp_path, begun=False)
@@ -103,6 +103,7 @@ def test_a_round_learns_from_a_server_and_goes_on_when_it_was_gone(
     assert "candidate" in stages
     run = load_run(folder / "answers").config
     assert (run.backend, run.model, run.runtime["base_url"]) == ("openai", MODEL, server.base_url)
+    assert run.batch_size == 1  # at which the server fails behind the second answer
 
 
 def test_a_server_that_is_not_there_is_said_before_anything_is_done(few_tasks: Path, tmp_path: Path) -> None:
