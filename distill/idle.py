@@ -13,6 +13,7 @@ from distill.logits import LogitSettings
 from distill.pairs import Contrastive
 from distill.seeds import QuestionsBy
 from distill.teaching import ORACLE, STUDENT, MendingLessons, TeacherConfig
+from harness import protocols_with_shots
 
 if TYPE_CHECKING:
     from distill.loop import LoopConfig
@@ -48,6 +49,10 @@ def _conditions(config: LoopConfig) -> Iterator[tuple[str, bool, str]]:
     yield asking, writes, f"{teacher.name} is not asked"
     yield "teacher.n_samples", not teacher.mends, "a teacher mends a program once"
     yield asking, not teacher.mends, "a teacher that mends has a prompt of its own"
+    if teacher.shots is not None:
+        protocol, showing = teacher.protocol or config.protocol, protocols_with_shots()
+        none = f"the protocol {protocol} shows none, {' and '.join(showing)} do (teacher.protocol)"
+        yield "teacher.select_shots teacher.shots", protocol in showing, none
 
     several = teacher.model is None or teacher.n_samples > 1
     yield "answers.selection", several, "each question has one answer"

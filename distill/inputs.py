@@ -21,6 +21,7 @@ from distill.task_files import see_that_it_can_be_written
 from harness import (
     Benchmark,
     GenerationSettings,
+    NumberTests,
     Prompt,
     StoreMismatch,
     UsageError,
@@ -78,6 +79,8 @@ def _see_protocols(config: LoopConfig, measured: Benchmark) -> None:
     questions = Benchmark(name="questions", tasks=(first,), digest="", source=source)
     rules_for(config.protocol, questions)
     asked = rules_for(config.teacher.protocol or config.protocol, questions).prompt(first)
+    if config.teacher.shots and not isinstance(first.tests, NumberTests):
+        raise UsageError(f"teacher.shots are for questions with numbers, and {source} has no such: leave it out")
     if config.logits and config.logits.teacher_prompt and not isinstance(asked, str):
         raise UsageError("logits.teacher_prompt: the teacher's protocol has it answer a chat, which no student goes on")
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from harness.benchmarks.ladder.mutants import Mutant, mutants
     from harness.benchmarks.ladder.rungs import Rung
     from harness.benchmarks.mbpp import load_train as mbpp_train
-    from harness.benchmarks.shots import read_shots
+    from harness.benchmarks.shots import protocols_with_shots, read_shots
     from harness.benchmarks.words.generator import words_train
     from harness.calling import FunctionCalls, Returned, call_functions
     from harness.compare import Comparison, TierComparison, compare_runs
@@ -168,6 +168,7 @@ __all__ = [
     "open_retriever",
     "progress_for",
     "prompts_at_once",
+    "protocols_with_shots",
     "read_ratings",
     "read_shots",
     "read_tiers",
@@ -265,6 +266,7 @@ _LATER = {
     "open_retriever": "harness.retrieval.source",
     "progress_for": "harness.progress",
     "prompts_at_once": "harness.sources",
+    "protocols_with_shots": "harness.benchmarks.shots",
     "read_ratings": "harness.tier_files",
     "read_shots": "harness.benchmarks.shots",
     "read_tiers": "harness.tier_files",

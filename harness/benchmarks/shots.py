@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 from harness.benchmarks import data
 from harness.benchmarks.gsm8k import shot_of
 from harness.errors import UsageError
 from harness.evidence import shown
-from harness.records import Benchmark, NumberTests
-from harness.statement import Shot
+from harness.protocols import PROTOCOLS
+from harness.protocols.families import GSM8K
+from harness.records import Benchmark, NumberTests, Task
+from harness.statement import Shot, Statement
 
 SHOWN_TO = "shown_to"
 
@@ -42,6 +45,16 @@ def read_shots(path: Path) -> tuple[tuple[ShotLine, ...], str]:
     if not lines:
         raise UsageError(f"--shots {data.shown_path(path)} holds no line: give it at least one solved question")
     return lines, file.sha256
+
+
+def protocols_with_shots() -> tuple[str, ...]:
+    """Return the names of the protocols whose prompts for questions with numbers show the solved ones of a file."""
+    asked = Statement(description="?", tests=())
+    tests = NumberTests(expected=Fraction(1))
+    task = Task(task_id="?", prompt="# ?\n", entry_point="x", reference="", tests=tests, statement=asked)
+    showing = replace(task, statement=replace(asked, shots=(Shot(description="!", tests=(), code="x = 1"),)))
+    rules = {name: families[GSM8K] for name, families in PROTOCOLS.items() if GSM8K in families}
+    return tuple(name for name, one in rules.items() if one.prompt(task) != one.prompt(showing))
 
 
 def with_shots(benchmark: Benchmark, path: Path) -> Benchmark:

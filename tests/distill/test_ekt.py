@@ -376,7 +376,19 @@ def test_what_cannot_be_meant_is_refused(student: Path, tmp_path: Path, changes:
             {"teacher": {"model": "demo:teacher", "protocol": "austin-3shot"}, "answers": {}},
             "has no rules for questions",
         ),
-        ({"teacher": {"model": "demo:teacher", "shots": "none.jsonl"}, "answers": {}}, "none.jsonl"),
+        (
+            {"teacher": {"model": "demo:teacher", "protocol": "default", "shots": "none.jsonl"}, "answers": {}},
+            "none.jsonl",
+        ),
+        (
+            {
+                "teacher": {"model": "demo:teacher", "shots": "none.jsonl"},
+                "questions": {"source": "ladder", "count": 2, "feedback": "none"},
+                "protocol": "default",
+                "answers": {},
+            },
+            "teacher.shots are for questions with numbers, and ladder has no such",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said_before_anything_is_done(

@@ -48,6 +48,8 @@ IDLE = [
     ({"prompt_weight": 0.5, "teacher": REFINING}, "prompt_weight"),
     ({"teacher": {"model": "canonical", "protocol": "ekt-3shot"}}, "teacher.protocol"),
     ({"teacher": {"samples": "x", "shots": "s.jsonl"}}, "teacher.shots"),
+    ({"teacher": {"model": "t", "shots": "s.jsonl", "protocol": "ekt-0shot"}}, "teacher.shots"),
+    ({"teacher": {"model": "t", "shots": "s.jsonl"}, "protocol": "lm-eval"}, "teacher.shots"),
     ({"teacher": {"model": "t", "mends": True, "protocol": "ekt-3shot"}}, "teacher.protocol"),
     ({"answers": {"selection": "first"}}, "answers.selection"),
     ({"answers": {"drop_spurious": True}, "filter_answers": False}, "answers.drop_spurious"),
@@ -75,6 +77,8 @@ ACTING = [
     {"answers": {"selection": "first"}, "teacher": {"samples": "x"}},
     {"answers": {"cut_off": True}, "filter_answers": False},
     {"logits": {"teacher_prompt": True}, "teacher": {"model": "t", "protocol": "ekt-3shot"}},
+    {"teacher": {"model": "t", "shots": "s.jsonl", "protocol": "ekt-3shot"}, "protocol": "ekt-0shot"},
+    {"teacher": {"model": "t", "shots": "s.jsonl"}},  # default asks questions with numbers as ekt-3shot does
     {"questions": {"feedback": "random-tier", "replay": 0.5}},
     {"questions": {"feedback": "same-tiers", "widen": 0.5, "weights": {"hard": 9}}, "attempts": {"probes": 9}},
     {"attempts": {"views": {"scorer": "s", "batch_size": 2}}, "questions": {"feedback": "levels"}},
@@ -116,6 +120,11 @@ def test_a_value_out_of_its_range_is_refused(tmp_path: Path, changes: dict[str, 
     (tmp_path / "loop.yaml").write_text(msgspec.yaml.encode({**PLAIN, **changes}).decode())
     with pytest.raises(UsageError, match=message):
         load_file(tmp_path / "loop.yaml", LoopConfig)
+
+
+def test_solved_questions_that_no_prompt_shows_are_refused_with_the_protocols_that_do() -> None:
+    with pytest.raises(msgspec.ValidationError, match="the protocol ekt-0shot shows none, default and ekt-3shot do"):
+        config(teacher={"model": "t", "shots": "s.jsonl"}, protocol="ekt-0shot")
 
 
 def test_a_changed_recipe_drops_the_values_that_cannot_act_any_more() -> None:
