@@ -16,6 +16,7 @@ from distill.picture_command import picture
 from distill.rating_command import rate
 from distill.scorer_command import scorer
 from distill.shots_command import shots
+from distill.tiers_command import predict
 from harness import sandbox_option, workers_option
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def distill() -> None:
 distill.add_command(decontaminate)
 distill.add_command(encoder)
 distill.add_command(picture)
+distill.add_command(predict)
 distill.add_command(rate)
 distill.add_command(scorer)
 distill.add_command(shots)

@@ -87,6 +87,21 @@ def classify(recipe: str | None, config: Path | None, changes: tuple[str, ...], 
 
 
 @encoder.command()
+@_recipe_options("encoder-tiers")
+def tiers(recipe: str | None, config: Path | None, changes: tuple[str, ...], out: Path) -> None:
+    """Train to tell the tiers of tasks, for `harness distill predict`. Started again it goes on where it was.
+
+    \b
+    harness distill encoder tiers --recipe cpu --set start.model=./finder --out tiers-of-tasks
+    """
+    from distill.config import chosen
+    from distill.encoder_settings import TuneTiers
+    from distill.tier_prediction import tune_tiers
+
+    print_encoder(tune_tiers(chosen("encoder-tiers", recipe, config, TuneTiers, changes), out), out)
+
+
+@encoder.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--exit", "exit_layer", type=click.IntRange(1), required=True, help="The layer to end at, an exit.")
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="The smaller encoder's folder.")

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 
 from distill.code_data import Snippet
-from distill.encoder_settings import PretrainEncoder, TuneClasses, TuneRetrieval
+from distill.encoder_settings import PretrainEncoder, TuneClasses, TuneRetrieval, TuneTiers
 from distill.objective import Example, Objective
 
-Settings = PretrainEncoder | TuneRetrieval | TuneClasses
+Settings = PretrainEncoder | TuneRetrieval | TuneClasses | TuneTiers
 Instructions = tuple[str | None, str | None]
 
 

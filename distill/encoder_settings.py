@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -113,3 +114,48 @@ class TuneClasses(_EncoderTraining, frozen=True, kw_only=True, forbid_unknown_fi
         super().__post_init__()
         if self.clones is not None and self.data != CodeSources():
             raise ValueError("data changes nothing beside clones: leave it out")
+
+
+class Sees(StrEnum):
+    """What of a task its tier is told by."""
+
+    QUESTION = "question"  # its words
+    SOLUTION = "solution"  # the function of its reference solution, without words
+    BOTH = "both"
+
+
+class KnownTiers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tasks whose tiers are known: a source of questions, a task file to train on, or a dev split, by its name.
+
+    A source without end gives `count` tasks, by `seed`. The tiers are those of the file `tiers`, which `harness tiers`
+    writes, else the tasks' own, else those of the difficulty of their solutions.
+    """
+
+    tasks: str
+    count: int | None = None
+    seed: int = 0
+    tiers: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.count is not None and self.count < 1:
+            raise ValueError(f"count {self.count}: at least 1")
+        if self.count is None and self.seed:
+            raise ValueError("seed changes nothing without a count: leave it out")
+
+
+class TuneTiers(_EncoderTraining, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Tasks have the tiers that are `known`; each is told by what the encoder `sees` of it.
+
+    Tasks that give one of the benchmarks in `apart_from` away are left out: those whose tiers are to be predicted.
+    """
+
+    known: tuple[KnownTiers, ...]
+    apart_from: tuple[str, ...]
+    sees: Sees = Sees.QUESTION
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.data != CodeSources():
+            raise ValueError("data changes nothing where tiers are learnt of tasks: leave it out")
+        if not self.known:
+            raise ValueError("known: name at least one source of tasks with tiers")

@@ -10,6 +10,7 @@ import hashlib
 import random
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,20 @@ _LEARNT = (Split.TRAIN, Split.DEV)
 Made = Callable[[Any, Any], Learning]  # from an encoder and its tokenizer
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What an encoder learns of: texts to make tokens of, and the SHA-256 over all of it.
+
+    Of all that was `read`, `duplicates` were left out, and what `contamination` lists.
+    """
+
+    texts: Sequence[str] = ()
+    digest: str = ""
+    read: int = 0
+    duplicates: int = 0
+    contamination: Decontamination | None = None
+
+
 class EncoderReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a training saw and came to. `inputs` is the SHA-256 of settings, first weights and code.
 
@@ -60,14 +75,14 @@ def pretrain_encoder(config: PretrainEncoder, out: Path) -> EncoderReport:
     data = code_data(config.data, documented=False)
 
     def learning(model: Any, tokenizer: Any) -> Learning:
-        longest, chance = _longest(model, config), random.Random(config.seed)
+        longest, chance = longest_text(model, config), random.Random(config.seed)
         rows = context_rows(tokenizer, data.train, config.snippets, longest, chance)
         looked_at = _dev_contexts(tokenizer, data, config, longest)
         return Learning(
             rows=rows, looked_at=looked_at, objective=MaskedContext(config.masking, config.exits, tokenizer)
         )
 
-    return _trained(config, out, data, learning)
+    return trained_encoder(config, out, _material(data), learning)
 
 
 def _dev_contexts(tokenizer: Any, data: CodeData, config: PretrainEncoder, longest: int) -> Sequence[Example]:
@@ -92,12 +107,12 @@ def tune_retrieval(config: TuneRetrieval, out: Path) -> EncoderReport:
     def learning(model: Any, tokenizer: Any) -> Learning:
         model.config.query_instruction, model.config.code_instruction = asked, shown
         train, dev = ([part for kind in kinds if (part := _of_split(kind, split)).snippets] for split in _LEARNT)
-        longest, chance = _longest(model, config), random.Random(config.seed)
+        longest, chance = longest_text(model, config), random.Random(config.seed)
         rows, looked_at = (_pairs(tokenizer, parts, config, longest, chance) for parts in (train, dev))
         objective = Contrast(config.contrast, config.exits)
         return Learning(rows=rows, looked_at=looked_at, objective=objective, asking=dev)
 
-    return _trained(config, out, data, learning)
+    return trained_encoder(config, out, _material(data), learning)
 
 
 def _of_split(kind: Asking, split: Split) -> Asking:
@@ -120,22 +135,37 @@ def tune_classes(config: TuneClasses, out: Path) -> EncoderReport:
     data = None if config.clones else code_data(config.data, documented=False)
 
     def learning(model: Any, tokenizer: Any) -> Learning:
-        longest, chance = _longest(model, config), random.Random(config.seed)
+        longest, chance = longest_text(model, config), random.Random(config.seed)
         if data is None:
             rows, looked_at = clone_rows_of_folder(tokenizer, Path(str(config.clones)), longest), []
         else:
             rows, looked_at = (clone_rows(tokenizer, some, longest, chance) for some in (data.train, data.dev))
         return Learning(rows=rows, looked_at=looked_at, objective=Classes(config.exits))
 
-    return _trained(config, out, data, learning)
+    return trained_encoder(config, out, _material(data), learning)
 
 
-def _trained(config: Settings, out: Path, data: CodeData | None, learning: Made) -> EncoderReport:
-    """Make or load the encoder, train it on what `learning` makes of it and its tokenizer, and write the checkpoint."""
-    inputs = _digest(config, data)
+def _material(data: CodeData | None) -> Material:
+    if data is None:
+        return Material()
+    return Material(
+        texts=described(data),
+        digest=data.digest,
+        read=data.read,
+        duplicates=data.duplicates,
+        contamination=data.leaks,
+    )
+
+
+def trained_encoder(config: Settings, out: Path, material: Material, learning: Made) -> EncoderReport:
+    """Make or load the encoder, train it on what `learning` makes of it and its tokenizer, and write the checkpoint.
+
+    Raises UsageError for a folder with an encoder of other settings or other material.
+    """
+    inputs = _digest(config, material)
     if (done := _finished(out, inputs)) is not None:
         return done
-    model, tokenizer = started(config.start, described(data) if data else [], config.seed)
+    model, tokenizer = started(config.start, material.texts, config.seed)
     learnt = learning(model, tokenizer)
     everything = Stage(name="rows", examples=tuple(range(len(learnt.rows))), share=1.0, shuffled=True)
     folder = out / TRAINING / inputs[:16]
@@ -143,7 +173,7 @@ def _trained(config: Settings, out: Path, data: CodeData | None, learning: Made)
     exits = exit_measures(model, tokenizer, learnt, config)
     save_encoder(model, tokenizer, out, config.save_as)
     (out / SETTINGS).write_text(dump(config), encoding="utf-8")
-    report = _report(inputs, model, result, learnt, exits, data)
+    report = _report(inputs, model, result, learnt, exits, material)
     (out / REPORT).write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     shutil.rmtree(out / TRAINING)  # only needed to go on
     return report
@@ -155,7 +185,7 @@ def _report(
     result: TrainResult,
     learnt: Learning,
     exits: tuple[ExitMeasures, ...],
-    data: CodeData | None,
+    material: Material,
 ) -> EncoderReport:
     return EncoderReport(
         inputs=inputs,
@@ -166,15 +196,15 @@ def _report(
         seconds=result.seconds,
         last_loss=result.losses[-1] if result.losses else None,
         exits=exits,
-        read=data.read if data else 0,
-        duplicates=data.duplicates if data else 0,
-        contamination=data.leaks if data else None,
+        read=material.read,
+        duplicates=material.duplicates,
+        contamination=material.contamination,
     )
 
 
-def _digest(config: Settings, data: CodeData | None) -> str:
+def _digest(config: Settings, material: Material) -> str:
     first = digest_of(find_checkpoint(config.start.model).folder) if config.start.model else ""
-    return hashlib.sha256(f"{dump(config)}\n{first}\n{data.digest if data else ''}".encode()).hexdigest()
+    return hashlib.sha256(f"{dump(config)}\n{first}\n{material.digest}".encode()).hexdigest()
 
 
 def _finished(out: Path, inputs: str) -> EncoderReport | None:
@@ -187,7 +217,8 @@ def _finished(out: Path, inputs: str) -> EncoderReport | None:
     return report
 
 
-def _longest(model: Any, config: Settings) -> int:
+def longest_text(model: Any, config: Settings) -> int:
+    """Return how many tokens of a text are read. Raises UsageError for more than the encoder's context holds."""
     context = int(model.config.max_position_embeddings)
     if config.max_length is not None and config.max_length > context:
         raise UsageError(f"max_length {config.max_length}: the encoder's context holds {context} tokens")

@@ -25,14 +25,15 @@ class TierKind(StrEnum):
     OWN = "own"  # the benchmark was made in tiers
     RUNS = "runs"  # pass rates of earlier runs
     RATINGS = "ratings"  # a teacher's own rating
+    PREDICTED = "predicted"  # by an encoder that has learnt other tasks' tiers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierSource:
     """What tiers come from: the kind, its parameters in words, and the SHA-256 of what the tiers were made from.
 
-    The digest is the dataset's for `static` and `own`, that of the counts or ratings used for the others; it is empty
-    in runs from before tiers could be chosen.
+    The digest is the dataset's for `static` and `own`, the model's for `predicted`, that of the counts or ratings used
+    for the others; it is empty in runs from before tiers could be chosen.
     """
 
     kind: TierKind = TierKind.STATIC

@@ -112,8 +112,9 @@ def source_text(source: TierSource) -> str:
         TierKind.OWN: "the benchmark's own",
         TierKind.RUNS: "pass rates of earlier runs",
         TierKind.RATINGS: "ratings",
+        TierKind.PREDICTED: "predicted",
     }[source.kind]
-    names = [source.settings[key] for key in ("runs", "rated_by", "cut") if key in source.settings]
+    names = [source.settings[key] for key in ("runs", "rated_by", "predicted_by", "cut") if key in source.settings]
     return f"{what} ({'; '.join(names)})" if names else what
 
 
