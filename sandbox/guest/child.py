@@ -49,7 +49,7 @@ def f(values: List[float], pair) -> List[float]:
             found[value] = index + math.floor(value) % 3
     return sorted(found.items()) or [value for value in pair]
 """
-_LONG = (str, list, tuple)
+_LONG = (str, int, list, tuple)
 
 
 class Plan:

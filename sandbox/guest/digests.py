@@ -13,6 +13,9 @@ from sandbox.guest.codec import SCALARS, encode_text
 
 _NUMBERS = frozenset({int, float, bool})
 _SEQUENCES = frozenset({list, tuple})
+_WHOLE = frozenset({int, str})
+_SIZED = _SEQUENCES | {str}
+_BITS_OF_A_DIGIT = 3.33
 
 
 def digest(value: Any) -> str:
@@ -66,11 +69,11 @@ def _digest_of_texts(value: Any) -> str | None:
 
 
 def is_flat(value: Any) -> bool:
-    """Whether a value is a text, or a list or tuple of scalars, or of lists and tuples of these; and holds no NaN.
+    """Whether a value is a text, an integer, or a list or tuple of scalars or of such lists; and holds no NaN.
 
     A NaN equals nothing, and so has no digest that says so.
     """
-    if type(value) is str:
+    if type(value) in _WHOLE:
         return True
     if type(value) not in _SEQUENCES:
         return False
@@ -93,9 +96,11 @@ def _has_nan(items: Callable[[Any], Iterator[Any]], value: Any, kinds: set[type]
 
 
 def is_longer(value: Any, most: int) -> bool:
-    """Whether a text, list or tuple has more than so many items, those of lists and tuples in it counted."""
+    """Whether a text, list or tuple has more than so many items, those of what is in it counted; an integer, digits."""
+    if type(value) is int:
+        return value.bit_length() > most * _BITS_OF_A_DIGIT
     if len(value) > most:
         return True
-    if type(value) is str or not value or type(value[0]) not in _SEQUENCES:
+    if type(value) is str or not value or type(value[0]) not in _SIZED:
         return False
-    return set(map(type, value)) <= _SEQUENCES and sum(map(len, value)) > most
+    return set(map(type, value)) <= _SIZED and sum(map(len, value)) > most

@@ -942,6 +942,27 @@ def test_long_values_are_sent_where_a_digest_does_not_tell(program: str, outcome
         assert verdict.evidence.actual.startswith("[2.5, 2.")
 
 
+@pytest.mark.parametrize(
+    ("program", "outcome", "runs"),
+    [
+        ("def add(x, y):\n    return x ** y\n", Outcome.PASSED, 1),
+        ("def add(x, y):\n    return pow(x, y - 1) * x\n", Outcome.PASSED, 1),
+        ("def add(x, y):\n    return float(x ** y)\n", Outcome.PASSED, 2),
+        ("def add(x, y):\n    return x ** y + 1\n", Outcome.FAILED, 2),
+        ("def add(x, y):\n    return True\n", Outcome.FAILED, 2),
+    ],
+)
+def test_long_integers_are_compared_by_digest(
+    monkeypatch: pytest.MonkeyPatch, program: str, outcome: Outcome, runs: int
+) -> None:
+    monkeypatch.setattr("sandbox.guest.child.BRIEF", 16)
+    reference = "def add(x, y):\n    return x ** y\n"
+    inputs = CallTests(entry_point="add", base_inputs=((2, 100),), plus_inputs=((2, 1000),))
+    sandbox = InProcessSandbox()
+    verdict = judged(sandbox, replace(CALLED, reference=reference, tests=inputs), program)
+    assert (verdict.outcome, len(sandbox.started) - 1) == (outcome, runs + (runs == 2))
+
+
 def test_a_long_value_that_equals_nothing_is_not_right_by_its_digest() -> None:
     reference = "def add(x, y):\n    return [float('nan')] * 100_000\n"
     task = replace(

@@ -368,6 +368,9 @@ NAN = float("nan")
     ("value", "is_one"),
     [
         ("text", True),
+        (10**400, True),
+        (True, False),
+        (1e300, False),
         ([1, 2.5, None, "a", True], True),
         ((), True),
         ([[1, "a"], (2.5, None)], True),
@@ -420,9 +423,9 @@ def test_no_two_lists_of_texts_have_one_digest() -> None:
 
 
 def test_items_of_lists_in_a_list_make_it_long() -> None:
-    short: list[Any] = ["abcd", [1, 2, 3, 4], [[1, 2], (3, 4)], [[1, 2], "345"], []]
-    long: list[Any] = ["abcde", [1] * 5, ([1, 2], (3, 4, 5)), [[]] * 5]
-    assert [is_longer(value, 4) for value in (*short, *long)] == [False] * 5 + [True] * 4
+    short: list[Any] = ["abcd", [1, 2, 3, 4], [[1, 2], (3, 4)], [[1, 2], None, "345"], ["ab", "cd"], [], 8191, -1]
+    long: list[Any] = ["abcde", [1] * 5, ([1, 2], (3, 4, 5)), [[]] * 5, ["ab", "cde"], 10**5, -(10**5)]
+    assert [is_longer(value, 4) for value in (*short, *long)] == [False] * 8 + [True] * 7
 
 
 def test_equal_large_values_have_equal_digests() -> None:
