@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from jobs import wait_until
 from scripted import Scripted, asked_for
 
 from harness.cli import main
@@ -74,6 +74,16 @@ def judged(config: EvalConfig, require: Any) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((config.out / "report.json").read_text())
     assert report.pop("seconds") > 0
     return report
+
+
+def at_the_last(condition: Callable[[], object], what: str) -> Callable[[Prompt], None]:
+    """Return what a model does before it answers: at the last task, wait until there is something."""
+
+    def waits(prompt: Prompt) -> None:
+        if prompt.task_id == f"T/{TASKS - 1}":
+            wait_until(condition, what)
+
+    return waits
 
 
 @pytest.mark.slow
@@ -180,14 +190,7 @@ def test_the_first_verdict_is_there_before_the_last_sample_is_asked_for(
     tasks: Path, tmp_path: Path, model: Scripted, require: Any
 ) -> None:
     verdicts = tmp_path / "run" / "verdicts.jsonl"
-
-    def waits(prompt: Prompt) -> None:
-        end = time.monotonic() + 30
-        while prompt.task_id == f"T/{TASKS - 1}" and not verdicts.read_bytes():
-            assert time.monotonic() < end, "no verdict while the model writes"
-            time.sleep(0.01)
-
-    model.before = waits
+    model.before = at_the_last(verdicts.read_bytes, "a verdict while the model writes")
     assert judged(asked_for(tasks, tmp_path / "run"), require)["samples"] == TASKS
 
 
@@ -264,14 +267,8 @@ def test_programs_of_other_rules_are_judged_while_the_model_writes(
     tasks: Path, tmp_path: Path, model: Scripted, require: Any
 ) -> None:
     audited = tmp_path / "run" / "audit.jsonl"
-
-    def waits(prompt: Prompt) -> None:
-        end = time.monotonic() + 30
-        while prompt.task_id == f"T/{TASKS - 1}" and not audited.exists():
-            assert time.monotonic() < end, "nothing is audited while the model writes"
-            time.sleep(0.01)
-
-    model.texts, model.before = ("It is:\n```python\n    return x\n```\nYes.",), waits
+    model.texts = ("It is:\n```python\n    return x\n```\nYes.",)
+    model.before = at_the_last(audited.exists, "something audited while the model writes")
     whole = asked_for(tasks, tmp_path / "run", decoding=Decoding(protocol="codex", n_samples=1))
     loss = judged(whole, require)["extraction_loss"]
     assert loss["samples"] == loss["by_rule"]["prompted"] == TASKS
