@@ -77,6 +77,15 @@ class SemanticChecked:
     nearest: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Near:
+    """How near a text is to a test: the cosine of the nearest pieces, and which part of the test that is."""
+
+    cosine: float
+    part: str
+    excerpt: str
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     """A piece of a text or a test, by the name of that."""
@@ -95,25 +104,38 @@ class SemanticSearch:
         self._exit = chosen_exit(self._retriever, rules.exit)
 
     def leaks(self, texts: Sequence[TrainingText], benchmark: Benchmark) -> tuple[list[Leak], SemanticChecked]:
-        """Return a leak for each text and test that are near enough, the nearest pieces of both, and what was compared.
+        """Return a leak for each text and test that are near enough, and what was compared; raises as `nearest`."""
+        pairs, checked = self.nearest(texts, benchmark)
+        found = [
+            Leak(
+                text=text,
+                benchmark=benchmark.name,
+                task_id=task_id,
+                kind=Kind.SEMANTIC,
+                evidence=f"cosine {near.cosine:.3f} to its {near.part}: {near.excerpt}",
+            )
+            for (text, task_id), near in pairs.items()
+        ]
+        return found, checked
+
+    def nearest(
+        self, texts: Sequence[TrainingText], benchmark: Benchmark
+    ) -> tuple[dict[tuple[str, str], Near], SemanticChecked]:
+        """Return how near the nearest pieces of each text and test are, from the threshold on, and what was compared.
 
         Raises MeasurementInvalid where the machine has too little memory, ModelUnavailable where the model fails.
         """
         tests = {kind: list(_of_tests(benchmark.tasks, kind)) for kind in _LANGUAGES}
         pieces = {_DESCRIPTION: list(_words_of(texts)), _SOLUTION: list(_functions_of(texts))}
-        best: dict[tuple[str, str], tuple[float, str]] = {}
+        best: dict[tuple[str, str], Near] = {}
         nearest: list[float] = []
         for kind in _LANGUAGES:
             for cosine, mine, theirs in self._near(pieces[kind], tests[kind], kind, nearest):
                 key = mine.owner, theirs.owner
-                if key not in best or best[key][0] < cosine:
+                if key not in best or best[key].cosine < cosine:
                     excerpt = " ".join(mine.text.split())[:EXCERPT_CHARACTERS]
-                    best[key] = cosine, f"cosine {cosine:.3f} to its {kind}: {excerpt}"
-        found = [
-            Leak(text=text, benchmark=benchmark.name, task_id=task_id, kind=Kind.SEMANTIC, evidence=evidence)
-            for (text, task_id), (_, evidence) in best.items()
-        ]
-        return found, SemanticChecked(
+                    best[key] = Near(cosine=cosine, part=kind, excerpt=excerpt)
+        return best, SemanticChecked(
             model=self._retriever.name,
             digest=self._retriever.digest,
             exit=self._exit,
