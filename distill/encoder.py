@@ -4,7 +4,8 @@ After ModularStarEncoder (MoSE, arXiv 2503.03008): StarCoder-2's blocks without 
 attention and rotary positions. Exits are layers whose states go through a shared norm into shared heads (masked tokens,
 same repository or not, classes), which are told the layer by an embedding of `conditional_size`; for retrieval each
 exit has a projection of its own. A text is `<sep> text <cls>`, or `<sep> instruction <sep> text <cls>`, filled up on
-the left, and the state of `<cls>` stands for it.
+the left, and the state of `<cls>` stands for it; with `pooling: mean`, which the paper has not, the mean of its tokens'
+states does, and projections begin as the identity, so that first weights already compare texts by their tokens.
 
 Unlike the paper's model: the norm behind the last layer is used at every exit, and its heads' inner depth is ours.
 `register` makes transformers' Auto classes know it.
@@ -21,12 +22,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, Starcoder2Config
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, Starcoder2Config, initialization
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.starcoder2.modeling_starcoder2 import Starcoder2DecoderLayer, Starcoder2RotaryEmbedding
 from transformers.utils import ModelOutput, logging
 
-from distill.encoder_input import batches_by_length, packed_texts, padded
+from distill.encoder_input import CLS, MEAN, POOLINGS, batches_by_length, packed_texts, padded
 from harness import UsageError
 
 PAPER_EXITS = (4, 9, 18, 27, 36)
@@ -37,6 +38,7 @@ class MultiExitEncoderConfig(Starcoder2Config):
     """The shape of an encoder; the defaults are the paper's 1 B. Raises ValueError for exits that are no layers.
 
     Layers count from 1, and the last one is always an exit. `projection_size` None is the hidden size.
+    `embedding_range` is the deviation of the tokens' first embeddings (None: `initializer_range`, that of all weights).
     `query_instruction` and `code_instruction` are those that retrieval was trained with; `{language}` in the second
     stands for the language's name.
     """
@@ -59,6 +61,8 @@ class MultiExitEncoderConfig(Starcoder2Config):
     exit_layers: list[int] | tuple[int, ...] = PAPER_EXITS
     conditional_size: int = 4
     projection_size: int | None = None
+    pooling: str = CLS
+    embedding_range: float | None = None
     query_instruction: str | None = None
     code_instruction: str | None = None
 
@@ -76,14 +80,20 @@ class MultiExitEncoderConfig(Starcoder2Config):
             raise ValueError(f"exit_layers {self.exit_layers}: the last of {self.num_hidden_layers} layers is missing")
         if self.num_attention_heads % self.num_key_value_heads or self.hidden_size % self.num_attention_heads:
             raise ValueError("hidden_size is a multiple of num_attention_heads, and that of num_key_value_heads")
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"pooling {self.pooling!r}: {' or '.join(POOLINGS)}")
 
 
 @dataclass
 class MultiExitOutput(ModelOutput):
-    """States behind the exits that were reached, in their order, each B x T x H; the last one of them by its name."""
+    """States behind the exits that were reached, in their order, each B x T x H; the last one of them by its name.
+
+    `exit_vectors` are what stands for each row at these exits, B x H.
+    """
 
     last_hidden_state: Any = None
     exit_states: Any = None
+    exit_vectors: Any = None
 
 
 class _Conditioned(nn.Module):
@@ -145,12 +155,27 @@ class MultiExitEncoder(PreTrainedModel):
         positions = (attention_mask.cumsum(-1) - 1).clamp(min=0)
         rotary = self.rotary_emb(states, position_ids=positions)
         mask = create_bidirectional_mask(config=self.config, inputs_embeds=states, attention_mask=attention_mask)
-        exits = []
+        exits, vectors = [], []
         for number, layer in enumerate(self.layers[:last], 1):
             states = layer(states, attention_mask=mask, position_ids=positions, position_embeddings=rotary)
             if number in self.config.exit_layers:
                 exits.append(self.norm(states))
-        return MultiExitOutput(last_hidden_state=exits[-1], exit_states=tuple(exits))
+                vectors.append(self._pooled(states, attention_mask))
+        return MultiExitOutput(last_hidden_state=exits[-1], exit_states=tuple(exits), exit_vectors=tuple(vectors))
+
+    def _pooled(self, states_BTH: Any, attention_mask_BT: Any) -> Any:
+        """Return what stands for each row, B x H. A mean is taken before the norm, so that long vectors count more."""
+        if self.config.pooling == CLS:
+            return self.norm(pooled(states_BTH, attention_mask_BT))
+        counted_BT1 = attention_mask_BT[:, :, None].to(states_BTH.dtype)
+        return self.norm((states_BTH * counted_BT1).sum(1) / counted_BT1.sum(1))
+
+    def _init_weights(self, module: Any) -> None:
+        super()._init_weights(module)
+        if module is self.embed_tokens and self.config.embedding_range is not None:
+            initialization.normal_(module.weight, std=self.config.embedding_range)
+        if self.config.pooling == MEAN and any(module is one for one in self.projections):
+            initialization.eye_(module.weight)
 
     def exit_place(self, exit: int | None) -> int:
         """Return where an exit stands among `config.exit_layers` (None: the last). Raises UsageError for no exit."""
@@ -208,8 +233,8 @@ class MultiExitEncoder(PreTrainedModel):
                 for chosen in batches_by_length(rows, batch_size):
                     batch = padded([rows[one] for one in chosen], tokenizer.pad_token_id)
                     here = {name: tensor.to(self.device) for name, tensor in batch.items()}
-                    states = self(**here, exit=exit).last_hidden_state
-                    found[chosen] = self.project(pooled(states, here["attention_mask"]), place).float().cpu()
+                    vectors = self(**here, exit=exit).exit_vectors
+                    found[chosen] = self.project(vectors[-1], place).float().cpu()
         finally:
             self.train(training)
         return found.numpy()

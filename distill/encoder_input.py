@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from distill.scratch import END
 from harness import UsageError
 
 SPECIAL = {"sep_token": "<sep>", "cls_token": "<cls>", "mask_token": "<mask>"}
+POOLINGS = CLS, MEAN = ("cls", "mean")  # what stands for a text
+_SEAM = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+"  # between the parts of an identifier
+_PART = r"[^\W\d_]+|[0-9]"
+
+
+def part_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
+    """Return a tokenizer of words, parts of identifiers and digits, in lower case; blanks and signs are left out.
+
+    `readLines`, `read_lines` and "Read lines" are the same two tokens. Parts that are too rare for one of the
+    `vocabulary` tokens are several (byte-level BPE).
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Replace(Regex(_SEAM), " "), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_PART), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)
 
 
 def with_special_tokens(tokenizer: Any) -> Any:

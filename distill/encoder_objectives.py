@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from distill import encoder_losses as losses
-from distill.encoder import pooled
 from distill.encoder_input import padded
 
 _PAIRED = 2  # rows of a pair, each of which counts as one target where several batches make a step
@@ -160,15 +159,16 @@ class MaskedContext(_ExitObjective):
 
         tokens = batch["input_ids"]
         masked = torch.rand(tokens.shape, device=tokens.device) < self._settings.rate * batch["weights"]
-        states = model(tokens.masked_fill(masked, self._mask), batch["attention_mask"], self._exits.only).exit_states
+        outputs = model(tokens.masked_fill(masked, self._mask), batch["attention_mask"], self._exits.only)
         total = 0.0
         for place, weight in self._weights(model).items():
-            guessed = losses.masked_tokens(model.token_logits(states[place][masked], place), tokens[masked])
+            guessed = losses.masked_tokens(
+                model.token_logits(outputs.exit_states[place][masked], place), tokens[masked]
+            )
             self._note("tokens", model, place, guessed)
             each = guessed * batch.get("share", 1.0)
             if self._settings.context:
-                own = pooled(states[place], batch["attention_mask"])
-                context = losses.classified(model.context_logits(own, place), batch["same"])
+                context = losses.classified(model.context_logits(outputs.exit_vectors[place], place), batch["same"])
                 self._note("context", model, place, context)
                 each = each + self._settings.context * context
             total = total + weight * each
@@ -237,8 +237,22 @@ class Contrast(_ExitObjective):
         return total
 
     def _embeddings(self, model: Any, ids: Any, mask: Any, places: Any) -> dict[int, Any]:
-        states = model(ids, mask, self._exits.only).exit_states
-        return {place: model.project(pooled(states[place], mask), place) for place in places}
+        vectors = model(ids, mask, self._exits.only).exit_vectors
+        return {place: model.project(vectors[place], place) for place in places}
+
+
+class Bags(Contrast):
+    """Queries and codes as bags of tokens: the means of their embeddings, which no layer sees. Measures as exit 0."""
+
+    def _weights(self, model: Any) -> dict[int, float]:
+        return {0: 1.0}
+
+    def _embeddings(self, model: Any, ids: Any, mask: Any, places: Any) -> dict[int, Any]:
+        import torch
+
+        counted = mask[:, :, None].to(model.dtype)
+        means = (model.embed_tokens(ids) * counted).sum(1) / counted.sum(1)
+        return {place: torch.nn.functional.normalize(means.float(), dim=-1) for place in places}
 
 
 class Classes(_ExitObjective):
@@ -253,11 +267,10 @@ class Classes(_ExitObjective):
         return batch | {"classes": labels, "weights": torch.ones(len(examples), _PAIRED)}
 
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
-        mask = batch["attention_mask"]
-        states = model(batch["input_ids"], mask, self._exits.only).exit_states
+        vectors = model(batch["input_ids"], batch["attention_mask"], self._exits.only).exit_vectors
         total = 0.0
         for place, weight in self._weights(model).items():
-            scores = model.class_logits(pooled(states[place], mask), place)
+            scores = model.class_logits(vectors[place], place)
             each = losses.classified(scores, batch["classes"])
             self._note("classes", model, place, each)
             self._note("right", model, place, (scores.argmax(-1) == batch["classes"]).float().mean())

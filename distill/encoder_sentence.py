@@ -13,7 +13,7 @@ from typing import Any
 
 from sentence_transformers.base.modules import InputModule
 
-from distill.encoder import MultiExitEncoder, load_encoder, pooled
+from distill.encoder import MultiExitEncoder, load_encoder
 from distill.encoder_input import packed_texts, padded
 
 
@@ -36,9 +36,9 @@ class ExitEmbedding(InputModule):
     def forward(self, features: dict[str, Any], exit: int | None = None, **_: Any) -> dict[str, Any]:
         """Add `sentence_embedding`, and `token_embeddings`, the states that it was made of."""
         mask = features["attention_mask"]
-        states = self.auto_model(features["input_ids"], mask, exit).last_hidden_state
-        embedded = self.auto_model.project(pooled(states, mask), self.auto_model.exit_place(exit))
-        return features | {"token_embeddings": states, "sentence_embedding": embedded}
+        outputs = self.auto_model(features["input_ids"], mask, exit)
+        embedded = self.auto_model.project(outputs.exit_vectors[-1], self.auto_model.exit_place(exit))
+        return features | {"token_embeddings": outputs.last_hidden_state, "sentence_embedding": embedded}
 
     def get_embedding_dimension(self) -> int:
         return int(self.auto_model.config.projection_size)

@@ -12,14 +12,18 @@ from distill.encoder_objectives import ContrastSettings, ExitSettings, MaskingSe
 from distill.scratch import SAVED_TYPES
 from distill.train_settings import TrainSettings
 
+KINDS = BYTES, PARTS = ("bytes", "parts")
+
 
 class EncoderTokenizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which tokens: byte-level BPE with so many of them, made from the code at hand, or those of a model by its name.
 
+    Made tokens are of all `bytes`, or of `parts`: words and parts of identifiers in lower case, without signs.
     `<sep>`, `<cls>` and `<mask>` come on top.
     """
 
     vocabulary: int | None = None
+    kind: str = BYTES
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -27,6 +31,10 @@ class EncoderTokenizer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise ValueError("tokenizer: give either vocabulary or name")
         if self.vocabulary is not None and self.vocabulary < 257:
             raise ValueError(f"vocabulary {self.vocabulary}: at least 257, all bytes and the end of a text")
+        if self.kind not in KINDS:
+            raise ValueError(f"tokenizer kind {self.kind!r}: {' or '.join(KINDS)}")
+        if self.name is not None and self.kind != BYTES:
+            raise ValueError("a model's tokens are what they are: leave kind out, or name")
 
 
 class EncoderStart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,13 +96,30 @@ class PretrainEncoder(_EncoderTraining, frozen=True, kw_only=True, forbid_unknow
             raise ValueError("masking.context: a row of one text has no context to classify; set it to 0")
 
 
+class BagSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the tokens' embeddings are learnt before any layer is: as bags, whose means find one another.
+
+    The rate falls linearly. The other settings are those of the training behind it.
+    """
+
+    steps: int
+    batch_size: int = 512
+    learning_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch_size) < 1 or self.learning_rate <= 0:
+            raise ValueError("bag: steps and batch_size are at least 1, and learning_rate is above 0")
+
+
 class TuneRetrieval(_EncoderTraining, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Descriptions find functions. The instructions stand before each side; `{language}` is the code's.
 
-    So many `translations` join them: programs of TinyPy that find themselves in JavaScript, code to code.
+    So many `translations` join them: programs of TinyPy that find themselves in JavaScript, code to code. With `bag`,
+    embeddings of tokens are learnt first, for encoders that pool by the mean.
     """
 
     contrast: ContrastSettings = ContrastSettings()
+    bag: BagSettings | None = None
     translations: int = 0
     query_instruction: str | None = None
     code_instruction: str | None = None

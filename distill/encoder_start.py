@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from distill.encoder_settings import EncoderStart, EncoderTokenizer
+from distill.encoder_settings import PARTS, EncoderStart, EncoderTokenizer
 from distill.scratch import bpe_tokenizer
 from harness import MissingDependency, UsageError, find_checkpoint
 
@@ -44,10 +44,11 @@ def started(start: EncoderStart, texts: Sequence[str], seed: int) -> tuple[Any, 
 def _tokenizer(recipe: EncoderTokenizer, texts: Sequence[str]) -> Any:
     from transformers import AutoTokenizer
 
-    from distill.encoder_input import with_special_tokens
+    from distill.encoder_input import part_tokenizer, with_special_tokens
 
     if recipe.vocabulary is not None:
         if not texts:
             raise UsageError("start.tokenizer.vocabulary makes tokens of code, and there is none: give a name")
-        return with_special_tokens(bpe_tokenizer(texts, recipe.vocabulary))
+        made = part_tokenizer if recipe.kind == PARTS else bpe_tokenizer
+        return with_special_tokens(made(texts, recipe.vocabulary))
     return with_special_tokens(AutoTokenizer.from_pretrained(str(find_checkpoint(str(recipe.name)).folder)))

@@ -24,9 +24,10 @@ from distill.config import dump
 from distill.curriculum import Stage
 from distill.decontaminate import Decontamination
 from distill.encoder_files import save_encoder
-from distill.encoder_objectives import Classes, Contrast, MaskedContext, PairedRows
+from distill.encoder_input import MEAN
+from distill.encoder_objectives import Bags, Classes, Contrast, MaskedContext, PairedRows
 from distill.encoder_scores import Asking, ExitMeasures, Learning, Settings, exit_measures, shown_as
-from distill.encoder_settings import PretrainEncoder, TuneClasses, TuneRetrieval
+from distill.encoder_settings import BagSettings, PretrainEncoder, TuneClasses, TuneRetrieval
 from distill.encoder_start import started
 from distill.objective import Example
 from distill.training import TrainResult, train
@@ -109,10 +110,33 @@ def tune_retrieval(config: TuneRetrieval, out: Path) -> EncoderReport:
         train, dev = ([part for kind in kinds if (part := _of_split(kind, split)).snippets] for split in _LEARNT)
         longest, chance = longest_text(model, config), random.Random(config.seed)
         rows, looked_at = (_pairs(tokenizer, parts, config, longest, chance) for parts in (train, dev))
+        if config.bag is not None:
+            learn_bags(model, rows, config.bag, config, tokenizer.pad_token_id)
         objective = Contrast(config.contrast, config.exits)
         return Learning(rows=rows, looked_at=looked_at, objective=objective, asking=dev)
 
     return trained_encoder(config, out, _material(data), learning)
+
+
+def learn_bags(model: Any, rows: Sequence[PairedRows], bag: BagSettings, config: TuneRetrieval, pad: int) -> None:
+    """Learn the embeddings of tokens by what `config` has pairs told by, before any layer. Nothing of it is kept.
+
+    Raises UsageError for an encoder that pools otherwise.
+    """
+    if model.config.pooling != MEAN:
+        raise UsageError("bag: tokens alone say nothing where <cls> stands for a text; set start.fields.pooling=mean")
+    how = msgspec.structs.replace(
+        config.training,
+        steps=bag.steps,
+        epochs=None,
+        batch_size=bag.batch_size,
+        gradient_accumulation_steps=1,
+        learning_rate=bag.learning_rate,
+        lr_schedule="linear",
+        warmup_steps=0,
+    )
+    everything = Stage(name="bags", examples=tuple(range(len(rows))), share=1.0, shuffled=True)
+    train(model, rows, (everything,), how, pad, None, Bags(config.contrast, config.exits))
 
 
 def _of_split(kind: Asking, split: Split) -> Asking:
