@@ -48,7 +48,7 @@ def differing(ours: Path, theirs: Path) -> int:
     return sum(passed[row["task_id"], row["sample_index"]] != row["passed"] for row in rows)
 
 
-def evalplus(python: Path, dataset: str, samples: Path, workers: str, *more: str) -> Measured:
+def evalplus(python: Path, dataset: str, samples: Path, workers: str, *more: str, together: bool = False) -> Measured:
     """Measure one `evalplus.evaluate`, whose tasks come from our data folder and whose old results are removed."""
     for result in samples.parent.glob(f"{samples.stem}*eval_results.json"):
         result.unlink()
@@ -58,7 +58,7 @@ def evalplus(python: Path, dataset: str, samples: Path, workers: str, *more: str
     return measure(
         [*command, "--parallel", workers, "--i-just-wanna-run", *more],
         env={variable: str((DATA / files[dataset]).resolve())},
-        together=True,
+        together=together,
     )
 
 

@@ -3,7 +3,8 @@
 `python -m benchmarks.plus` measures for each of the two, in turn: the CPU time of all calls in one warm process, and
 what they take in as many processes as there are cores (`benchmarks.trusted`), our `harness eval --model canonical`
 with expected values in the cache, and with `--evalplus-python PYTHON` `evalplus.evaluate` on the same solutions, warm
-as well. The first run of each fills caches and is not shown. Memory is what all processes of a command have at once.
+as well. The first run of each fills caches and is not shown. What all processes of a command have in memory at once
+is looked at in runs of their own, since looking slows down what it looks at.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.grading import evalplus
@@ -46,29 +48,34 @@ def main() -> None:
     cores = min(options.workers, len(os.sched_getaffinity(0)))
     print(
         "| tasks | programs alone: CPU s of one process | on all cores: s | ours: wall s, CPU s, MiB | "
-        "of the programs' CPU s / cores | of theirs on all cores | EvalPlus |"
+        "of the programs' CPU s / cores | of theirs on all cores | EvalPlus: wall s, CPU s, MiB | of ours |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|")
     for tasks in options.tasks.split(","):
         with tempfile.TemporaryDirectory() as folder:
             samples = Path(folder) / "solutions.jsonl"
             write_solutions(tasks, samples)
             ours = harness("eval", "--model", "canonical", "--tasks", tasks, "--no-resume", "--out", f"{folder}/run")
             ours += ["--sandbox", options.sandbox, "--workers", str(options.workers)]
+            peer = options.evalplus_python and partial(
+                evalplus, options.evalplus_python, DATASETS[tasks], samples, str(options.workers)
+            )
             measure(ours)
-            theirs = "-"
-            if options.evalplus_python:
-                evalplus(options.evalplus_python, DATASETS[tasks], samples, str(options.workers))
+            if peer:
+                peer()
             for _ in range(options.rounds):
                 _, spent = alone(tasks, 1)
                 seconds, _ = alone(tasks, cores)
-                run = measure(ours, together=True)
-                if options.evalplus_python:
-                    peer = evalplus(options.evalplus_python, DATASETS[tasks], samples, str(options.workers))
-                    theirs = f"{peer}, together {peer.together_bytes >> 20}; {peer.wall_seconds / run.wall_seconds:.1f}"
+                run = measure(ours)
                 shares = f"{run.wall_seconds / (spent / cores):.2f} | {run.wall_seconds / seconds:.2f}"
-                ours_in_words = f"{run}, together {run.together_bytes >> 20}"
-                print(f"| {tasks} | {spent:.1f} | {seconds:.1f} | {ours_in_words} | {shares} | {theirs} |", flush=True)
+                theirs = "- | -"
+                if peer:
+                    other = peer()
+                    theirs = f"{other} | {other.wall_seconds / run.wall_seconds:.1f}"
+                print(f"| {tasks} | {spent:.1f} | {seconds:.1f} | {run} | {shares} | {theirs} |", flush=True)
+            together = measure(ours, together=True).together_bytes >> 20
+            print(f"\n{tasks}, MiB of all processes at once, in a run of its own: ours {together}", end="")
+            print(f", EvalPlus {peer(together=True).together_bytes >> 20}\n" if peer else "\n", flush=True)
 
 
 if __name__ == "__main__":
