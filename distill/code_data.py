@@ -165,7 +165,8 @@ def first_paragraph(docstring: str) -> str:
 def snippets_of_file(path: Path) -> Iterator[Snippet]:
     """Yield what a file of CodeSearchNet's or CodeXGLUE's format has: `code`, `docstring`, `repo`, `language` a line.
 
-    Raises UsageError that names the line for what is no such object.
+    The program that code is the `translation_of` takes the place of a description, whole. Raises UsageError that names
+    the line for what is no such object.
     """
     opened = gzip.open if path.suffix == ".gz" else open
     try:
@@ -182,14 +183,14 @@ def _snippet_of_line(line: str, place: str) -> Snippet:
         row = json.loads(line)
         code, docstring = row["code"], row["docstring"]
         package, language = row.get("repo", place), row.get("language", PYTHON)
+        program = row.get("translation_of", "")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f'{place}: expected a JSON object with "code" and "docstring" ({error})') from error
-    if not all(isinstance(one, str) for one in (code, docstring, package, language)):
-        raise UsageError(f'{place}: "code", "docstring", "repo" and "language" are texts')
+    if not all(isinstance(one, str) for one in (code, docstring, package, language, program)):
+        raise UsageError(f'{place}: "code", "docstring", "repo", "language" and "translation_of" are texts')
     without = code.replace(docstring, "", 1) if docstring else code
-    return Snippet(
-        package=package, place=place, code=without, description=first_paragraph(docstring), language=language
-    )
+    description = program or first_paragraph(docstring)
+    return Snippet(package=package, place=place, code=without, description=description, language=language)
 
 
 def snippets_of(sources: Iterable[str], *, documented: bool) -> Iterator[Snippet]:

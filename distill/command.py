@@ -17,6 +17,7 @@ from distill.rating_command import rate
 from distill.scorer_command import scorer
 from distill.shots_command import shots
 from distill.tiers_command import predict
+from distill.translate_command import translate
 from harness import sandbox_option, workers_option
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ distill.add_command(predict)
 distill.add_command(rate)
 distill.add_command(scorer)
 distill.add_command(shots)
+distill.add_command(translate)
 
 
 @distill.command()

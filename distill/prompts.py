@@ -27,6 +27,7 @@ class PromptName(StrEnum):
     RATE_QUESTION = "rate_question"
     REFINE_ANSWER = "refine_answer"
     SCORE_ANSWER = "score_answer"
+    TRANSLATE = "translate"  # a program to another language, and back
 
 
 class ErrorType(StrEnum):
@@ -48,6 +49,7 @@ FIELDS: dict[PromptName, frozenset[str]] = {
     PromptName.RATE_QUESTION: frozenset({"instruction"}),
     PromptName.REFINE_ANSWER: frozenset({"instruction", "program", "fence", "error"}),
     PromptName.SCORE_ANSWER: frozenset({"instruction", "program", "fence"}),
+    PromptName.TRANSLATE: frozenset({"source", "target", "program", "fence"}),
 }
 _BACKTICKS = re.compile("`+")
 
