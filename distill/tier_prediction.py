@@ -129,8 +129,6 @@ def _told(model: Any, tokenizer: Any, parts: Sequence[Sequence[str]], exit: int,
     """Return the likeliest class of each task at an exit."""
     import torch
 
-    from distill.encoder import pooled
-
     rows = _packed(tokenizer, parts, longest)
     found = [""] * len(rows)
     place = model.exit_place(exit)
@@ -139,8 +137,7 @@ def _told(model: Any, tokenizer: Any, parts: Sequence[Sequence[str]], exit: int,
         for chosen in batches_by_length(rows, _BATCH_SIZE):
             batch = padded([rows[one] for one in chosen], tokenizer.pad_token_id)
             here = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            states = model(**here, exit=exit).last_hidden_state
-            likeliest = model.class_logits(pooled(states, here["attention_mask"]), place).argmax(-1)
+            likeliest = model.class_logits(model(**here, exit=exit).exit_vectors[-1], place).argmax(-1)
             for one, label in zip(chosen, likeliest.tolist(), strict=True):
                 found[one] = model.config.id2label[label]
     return found
