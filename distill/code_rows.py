@@ -61,20 +61,21 @@ def pair_rows(
     instructions: tuple[str | None, str | None],
     hard_negatives: bool,
     chance: random.Random,
+    renamed: bool = True,
 ) -> list[PairedRows]:
     """Return a row for each snippet with a description, behind the instructions for each side if there are any.
 
-    `{language}` in the latter is the snippet's. Its version with other names takes them from the other snippets. A hard
-    negative is its neighbour (`neighbours`).
+    `{language}` in the latter is the snippet's. Its version with other names takes them from the other snippets; unless
+    `renamed`, it is the snippet itself. A hard negative is its neighbour (`neighbours`).
     """
     asked, shown = instructions
-    vocabulary = words_of(snippets)
-    altered = [with_words_replaced(one.code, vocabulary, chance) for one in snippets]
+    codes = altered = [one.code for one in snippets]
+    if renamed:
+        vocabulary = words_of(snippets)
+        altered = [with_words_replaced(code, vocabulary, chance) for code in codes]
     queries = packed_texts(tokenizer, [one.description for one in snippets], max_length, asked)
-    sides = [
-        _packed_codes(tokenizer, snippets, codes, max_length, shown)
-        for codes in ([one.code for one in snippets], altered)
-    ]
+    shown_codes = _packed_codes(tokenizer, snippets, codes, max_length, shown)
+    sides = (shown_codes, _packed_codes(tokenizer, snippets, altered, max_length, shown) if renamed else shown_codes)
     near = neighbours(snippets) if hard_negatives else {}
     return [
         PairedRows(query=query, code=code, altered=other, wrong=sides[0][near[place]] if place in near else ())

@@ -148,9 +148,11 @@ def _of_split(kind: Asking, split: Split) -> Asking:
 def _pairs(
     tokenizer: Any, parts: Sequence[Asking], config: TuneRetrieval, longest: int, chance: random.Random
 ) -> list[PairedRows]:
-    hard = config.contrast.hard_negatives
+    hard, renamed = config.contrast.hard_negatives, config.contrast.replace > 0
     return [
-        row for part in parts for row in pair_rows(tokenizer, part.snippets, longest, part.instructions, hard, chance)
+        row
+        for part in parts
+        for row in pair_rows(tokenizer, part.snippets, longest, part.instructions, hard, chance, renamed)
     ]
 
 
