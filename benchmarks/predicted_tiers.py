@@ -108,12 +108,19 @@ def table(truth: Truth, config: TuneTiers, folder: Path, with_metric: bool) -> l
     if with_metric:
         static = static_tiers(truth.benchmark)
         ways.append((f"{static.source.kind} tiers", static.by_task()))
+        ways.append(("the metric of solutions, in thirds", by_metric(static)))
     from distill.encoder import load_encoder
 
     for exit in load_encoder(folder)[0].config.exit_layers:
         ways.append((f"encoder, exit {exit}", predicted_tiers(truth.benchmark, str(folder), exit).by_task()))
     rows = [[name, *_told(told, truth)] for name, told in ways]
     return markdown_table(["by", "told right", "rank"], rows)
+
+
+def by_metric(tiers: Tiers) -> dict[str, str]:
+    """Return tiers by the difficulty of solutions, whatever tiers the benchmark brings: a third of the tasks each."""
+    ordered = sorted(tiers.tasks, key=lambda one: one.difficulty.overall if one.difficulty else 0.0)
+    return {one.task_id: ORDER[3 * place // len(ordered)] for place, one in enumerate(ordered)}
 
 
 def like_questions(benchmark: Benchmark, known: Sequence[TieredTask]) -> dict[str, str]:
