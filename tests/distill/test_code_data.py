@@ -184,10 +184,9 @@ def test_pairs_stand_behind_their_instructions_and_have_a_version_with_other_nam
     assert rows[1].altered != rows[1].code
     assert rows[1].wrong in (rows[0].code, rows[2].code)
     assert rows[1].length == max(map(len, (rows[1].query, rows[1].code, rows[1].altered, rows[1].wrong)))
-    assert (
-        tokenizer.decode(pair_rows(tokenizer, snippets, 200, (None, None), False, random.Random(0))[1].code)[:8]
-        == "<sep>def"
-    )
+    plain = pair_rows(tokenizer, snippets, 200, (None, None), False, random.Random(0), renamed=False)[1]
+    assert tokenizer.decode(plain.code)[:8] == "<sep>def"
+    assert (plain.altered, plain.wrong) == (plain.code, ())
 
 
 def test_frequent_words_and_the_name_are_replaced_everywhere_and_no_two_become_one() -> None:

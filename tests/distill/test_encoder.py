@@ -16,7 +16,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from distill.encoder import MultiExitEncoderConfig, load_encoder, pooled, register, truncated
-from distill.encoder_input import packed, packed_texts, padded, text_tokens
+from distill.encoder_input import packed, packed_texts, padded, part_tokenizer, text_tokens, with_special_tokens
 from distill.scratch import ModelRecipe, build_model, save
 from harness import UsageError
 from tests.distill.made_encoders import TEXTS, small_encoder
@@ -58,6 +58,33 @@ def test_every_token_sees_those_behind_it() -> None:
     with torch.no_grad():
         states = model(**padded(rows, tokenizer.pad_token_id)).last_hidden_state
     assert not torch.allclose(states[0, 0], states[1, 0], atol=1e-3)
+
+
+def test_a_mean_stands_for_a_text_and_first_weights_compare_texts_by_their_tokens() -> None:
+    model, tokenizer = small_encoder(pooling="mean", initializer_range=0.01, embedding_range=0.5)
+    assert float(model.embed_tokens.weight.detach().std()) == pytest.approx(0.5, rel=0.1)
+    assert float(model.layers[0].mlp.c_fc.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
+    rows = [(5, 6, 7, 8), (8, 6, 5, 7), (9, 10, 11, 12)]
+    with torch.no_grad():
+        outputs = model(**padded(rows, tokenizer.pad_token_id))
+        first, shuffled, other = model.project(outputs.exit_vectors[2], 2)
+        bags = torch.stack([model.embed_tokens.weight[list(row)].mean(0) for row in rows])
+    assert float(first @ shuffled) > 0.99 > 0.9 > float(first @ other)
+    assert outputs.exit_vectors[0] == pytest.approx(model.norm(bags).detach(), abs=0.05)
+    alone = np.concatenate([model.encode([text], tokenizer=tokenizer) for text in TEXTS])
+    assert model.encode(TEXTS, tokenizer=tokenizer) == pytest.approx(
+        alone, abs=1e-5
+    )  # blanks of a batch count for nothing
+
+
+def test_parts_of_identifiers_are_the_same_tokens_however_they_are_written() -> None:
+    tokenizer = with_special_tokens(part_tokenizer(["read lines of the HTTP server, url parser 12"] * 3, 300))
+    one, *others = text_tokens(tokenizer, ["readLines", "read_lines", "Read lines!", "__READ_lines(  )"])
+    assert others == [one] * 3
+    (server,) = text_tokens(tokenizer, ["HTTPServer.url12"])
+    assert server == text_tokens(tokenizer, ["http server url 1 2"])[0]
+    assert tokenizer.decode(server).split() == ["httpserverurl12"]  # of what was left out nothing comes back
+    assert packed_texts(tokenizer, ["<cls>"], 48)[0][1] != tokenizer.cls_token_id
 
 
 def test_texts_are_packed_and_control_tokens_in_them_are_words() -> None:
@@ -129,6 +156,8 @@ def test_what_makes_no_sense_is_said(tmp_path: Path) -> None:
     for exits in ((), (2, 1), (0, 4), (1, 2)):
         with pytest.raises(ValueError, match="exit_layers"):
             MultiExitEncoderConfig(num_hidden_layers=4, exit_layers=exits)
+    with pytest.raises(ValueError, match="pooling 'max': cls or mean"):
+        MultiExitEncoderConfig(pooling="max")
     with pytest.raises(ValueError, match="multiple of num_attention_heads"):
         MultiExitEncoderConfig(hidden_size=30)
 

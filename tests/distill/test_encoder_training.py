@@ -18,13 +18,24 @@ import msgspec
 import torch
 
 from distill import training
+from distill.code_data import Snippet
+from distill.code_rows import pair_rows
 from distill.code_sources import CodeSources
 from distill.config import load_recipe, shipped
 from distill.encoder import load_encoder
 from distill.encoder_command import encoder
 from distill.encoder_objectives import ContrastSettings, ExitSettings, MaskingSettings
-from distill.encoder_settings import EncoderStart, EncoderTokenizer, PretrainEncoder, TuneClasses, TuneRetrieval
-from distill.encoder_training import EncoderReport, pretrain_encoder, tune_classes, tune_retrieval
+from distill.encoder_scores import Asking, reciprocal_rank
+from distill.encoder_settings import (
+    BagSettings,
+    EncoderStart,
+    EncoderTokenizer,
+    PretrainEncoder,
+    TuneClasses,
+    TuneRetrieval,
+)
+from distill.encoder_start import started
+from distill.encoder_training import EncoderReport, learn_bags, pretrain_encoder, tune_classes, tune_retrieval
 from distill.train_settings import LoraSettings, TrainSettings
 from harness import UsageError
 
@@ -113,6 +124,30 @@ def test_every_exit_learns_to_find_code(packages: str, tmp_path: Path) -> None:
     )
     for early, late in zip(before.exits, after.exits, strict=True):
         assert late.measures["mrr"] > early.measures["mrr"] + 0.2, (early, late)
+
+
+@pytest.mark.slow
+def test_tokens_that_are_learnt_as_bags_find_code_before_any_layer_does(packages: str, tmp_path: Path) -> None:
+    fields = SHAPE | {"pooling": "mean", "embedding_range": 0.3, "initializer_range": 0.01}
+    others = dict(zip(VERBS, NOUNS, strict=False))  # code never says what its description does
+    snippets = [
+        Snippet(package="p", place=f"{one}{two}", code=f"{others[one]}({others[two]})\n", description=f"{one} {two}")
+        for one in others
+        for two in others
+    ]
+    contrast = ContrastSettings(replace=0.0)
+    start = EncoderStart(tokenizer=EncoderTokenizer(vocabulary=400, kind="parts"), fields=fields)
+    config = settings(TuneRetrieval, packages, start=start, contrast=contrast)
+    model, tokenizer = started(start, [f"{one.description} {one.code}" for one in snippets], 0)
+    rows = pair_rows(tokenizer, snippets, 40, (None, None), False, random.Random(0), renamed=False)
+    asking = Asking(name="mrr", snippets=snippets, instructions=(None, None))
+    layers = [parameter.detach().clone() for parameter in model.layers.parameters()]
+    before = reciprocal_rank(model, tokenizer, 2, asking)
+    learn_bags(model, rows, BagSettings(steps=40, batch_size=64), config, tokenizer.pad_token_id)
+    assert reciprocal_rank(model, tokenizer, 2, asking) > before + 0.3
+    assert all(map(torch.equal, layers, model.layers.parameters()))
+    with pytest.raises(UsageError, match=r"set start\.fields\.pooling=mean"):
+        tune_retrieval(settings(TuneRetrieval, packages, bag=BagSettings(steps=1)), tmp_path / "cls")
 
 
 class _Stopped(Exception):
@@ -211,6 +246,15 @@ def test_a_start_is_a_checkpoint_or_a_shape() -> None:
     for tokens in ({}, {"vocabulary": 300, "name": "a"}, {"vocabulary": 12}):
         with pytest.raises(ValueError, match="vocabulary"):
             EncoderTokenizer(**tokens)
+    for tokens, match in (
+        ({"vocabulary": 300, "kind": "words"}, "bytes or parts"),
+        ({"name": "a", "kind": "parts"}, "leave"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            EncoderTokenizer(**tokens)
+    for values in ({"steps": 0}, {"steps": 1, "batch_size": 0}, {"steps": 1, "learning_rate": 0.0}):
+        with pytest.raises(ValueError, match="bag: steps and batch_size"):
+            BagSettings(**values)
 
 
 @pytest.mark.parametrize(
