@@ -5,7 +5,7 @@
 For each seed: a teacher and a student from scratch, by the recipes words-teacher and words-student; the teacher's
 answers; a loop for each arm by its recipe, from the same student and for as many steps; and all students on the word
 problems of the test set, greedily and with ten samples. Writes ekt.json and ekt.md to the folder. Killed and started
-again it goes on; seeds can be added later.
+again it goes on; seeds can be added later. Ends with 1 when a seed failed: its log says why.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.ekt_records import Plan
+from benchmarks.ekt_records import ARMS, STUDENT, TEACHER, Plan
 from benchmarks.ekt_report import write_report
+from benchmarks.ekt_seed import OneSeed
+from harness import UsageError
 
 PLAN = "plan.json"
-BUDGET = ("questions.count=1200", "teacher.n_samples=8", "training.steps=500")  # of each arm
 
 
 def main() -> None:
@@ -34,22 +35,48 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="how many (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, help="seeds at a time, a thread each (default: %(default)s)")
     parser.add_argument("--tests", type=int, default=1000, help="measured greedily (default: %(default)s)")
-    parser.add_argument("--sampled-tests", type=int, default=250, help="measured by ten samples (default: %(default)s)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help=f"change all arms, behind {BUDGET}"
-    )
+    parser.add_argument("--sampled-tests", type=int, default=100, help="measured by ten samples (default: %(default)s)")
+    for option, whose in (("--set", "all arms"), ("--set-teacher", "the teachers"), ("--set-student", "the students")):
+        what = f"change the recipes of {whose}"
+        parser.add_argument(option, action="append", default=[], metavar="KEY=VALUE", help=what)
     parser.add_argument("--sandbox", default="auto", help="as of harness eval (default: %(default)s)")
     parser.add_argument("--report", action="store_true", help="play nothing, print what is done")
     args = parser.parse_args()
     out = args.out.resolve()
     seeds = range(1, args.seeds + 1)
+    failed = 0
     if not args.report:
-        see_that_the_plan_is_the_same(
-            out, Plan(loop=(*BUDGET, *args.set), tests=args.tests, sampled_tests=args.sampled_tests)
-        )
+        plan = plan_of(args)
+        see_that_recipes_take(plan)
+        see_that_the_plan_is_the_same(out, plan)
         with ThreadPoolExecutor(args.jobs) as pool:
-            list(pool.map(lambda seed: play(out, seed, args.sandbox), seeds))
+            failed = sum(pool.map(lambda seed: play(out, seed, args.sandbox) != 0, seeds))
     print(write_report(out, seeds).rstrip())
+    if failed:
+        raise SystemExit(f"{failed} of {len(seeds)} seeds failed: see their logs in {out}; the same command goes on")
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """Return what the options say that all seeds do."""
+    return Plan(
+        teacher=tuple(args.set_teacher),
+        student=tuple(args.set_student),
+        loop=tuple(args.set),
+        tests=args.tests,
+        sampled_tests=args.sampled_tests,
+    )
+
+
+def see_that_recipes_take(plan: Plan) -> None:
+    """Raise SystemExit for a change that does not fit the recipe that it is meant for."""
+    seed = OneSeed(Path(), 1, plan, "auto")
+    try:
+        for name in (STUDENT, TEACHER):
+            seed.recipe(name)
+        for arm in ARMS:
+            seed.config(arm)
+    except UsageError as error:
+        raise SystemExit(str(error)) from error
 
 
 def see_that_the_plan_is_the_same(out: Path, plan: Plan) -> None:
@@ -61,23 +88,15 @@ def see_that_the_plan_is_the_same(out: Path, plan: Plan) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))
 
 
-def play(out: Path, seed: int, sandbox: str) -> None:
-    """Play a seed in a process of its own, on one thread."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.ekt_seed",
-        "--out",
-        str(out),
-        "--seed",
-        str(seed),
-        "--sandbox",
-        sandbox,
-    ]
+def play(out: Path, seed: int, sandbox: str) -> int:
+    """Play a seed in a process of its own, on one thread, and return its exit status."""
+    command = [sys.executable, "-m", "benchmarks.ekt_seed", "--out", str(out), "--seed", str(seed)]
+    command += ["--sandbox", sandbox]
     started = time.monotonic()
     with (out / f"{seed}.log").open("ab") as log:
         done = subprocess.run(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
     print(f"seed {seed}: status {done.returncode} after {time.monotonic() - started:.0f} s", file=sys.stderr)
+    return done.returncode
 
 
 if __name__ == "__main__":

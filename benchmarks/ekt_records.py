@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-TEACHER, GOLD = "teacher", "gold-only"
+STUDENT, TEACHER, GOLD = "student", "teacher", "gold-only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     student: tuple[str, ...] = ()
     loop: tuple[str, ...] = ()
     tests: int = 1000
-    sampled_tests: int = 250
+    sampled_tests: int = 100
     temperature: float = 0.6
 
 

@@ -21,8 +21,12 @@ OF_TEACHER = {"greedy": "few_shot", "sampled": "few_shot_sampled", "at_10": "few
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it: each seed's teacher and students, and EKT less every other arm, paired by seed."""
+    """All of it: each seed's teacher and students, and EKT less every other arm, paired by seed.
 
+    `whole` are the seeds that have all of it.
+    """
+
+    whole: tuple[int, ...]
     teachers: dict[int, Taught]
     students: dict[str, dict[int, Scores]]
     differences: tuple[Paired, ...]
@@ -32,9 +36,11 @@ def write_report(out: Path, seeds: Sequence[int]) -> str:
     """Write ekt.json and ekt.md from what is done, and return the tables."""
     teachers = _read(out, TEACHER, seeds, Taught)
     students = {arm: some for arm in (GOLD, *ARMS) if (some := _read(out, arm, seeds, Scores))}
-    report = Report(teachers=teachers, students=students, differences=tuple(_differences(teachers, students)))
+    whole = tuple(seed for seed in teachers if all(seed in students.get(arm, {}) for arm in (GOLD, *ARMS)))
+    differences = tuple(_differences(teachers, students))
+    report = Report(whole=whole, teachers=teachers, students=students, differences=differences)
     write_whole(out / "ekt.json", msgspec.json.format(msgspec.json.encode(report)))
-    text = "\n".join(_tables(report)) + "\n"
+    text = "\n".join([f"{len(whole)} of {len(seeds)} seeds are whole.", "", *_tables(report)]) + "\n"
     write_whole(out / "ekt.md", text)
     return text
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.ekt_records import ARMS, GOLD, TEACHER, Plan, Scores, Taught
+from benchmarks.ekt_records import ARMS, GOLD, STUDENT, TEACHER, Plan, Scores, Taught
 from distill.claim import has_begun
 from distill.config import dump, load_recipe, with_changes
 from distill.curriculum import Stage
@@ -31,12 +31,24 @@ from distill.pretrain import PretrainConfig, pretrain
 from distill.rows import pad_of, rows_of
 from distill.scratch import save
 from distill.training import train
-from harness import Decoding, EvalConfig, NoProgress, Run, evaluate, load_run, load_weights, write_whole
+from harness import (
+    Decoding,
+    EvalConfig,
+    MeasurementInvalid,
+    NoProgress,
+    Outcome,
+    Run,
+    evaluate,
+    load_run,
+    load_weights,
+    write_whole,
+)
 from harness.benchmarks.gsm8k_worked import arithmetic_value
 
 SHARED = ("evaluate", "questions", "answers")  # stages that are the same for all arms with a teacher
 FEW, ZERO = "ekt-3shot", "ekt-0shot"
 LONGEST = 40  # tokens of an answer: five lines and the beginning of the next question
+STEPS = (TEACHER, GOLD, *ARMS)
 CHANGED = 5  # other numbers on which a kept program has to come to what the question's own does
 _NUMBER = re.compile(r"\b\d+\b")
 
@@ -46,14 +58,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder of all seeds")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--arms", default=",".join((TEACHER, GOLD, *ARMS)), help="(default: %(default)s)")
+    parser.add_argument("--arms", nargs="+", choices=STEPS, default=STEPS, help="(default: all of them)")
     parser.add_argument("--sandbox", default="auto", help="as of harness eval (default: %(default)s)")
     args = parser.parse_args()
     plan = msgspec.json.decode((args.out / "plan.json").read_bytes(), type=Plan)
     seed = OneSeed(args.out.resolve() / str(args.seed), args.seed, plan, args.sandbox)
-    seed.make("student")
-    seed.make("teacher")
-    for arm in args.arms.split(","):
+    seed.make(STUDENT)
+    seed.make(TEACHER)
+    for arm in args.arms:
         if not (seed.folder / f"{arm}.json").is_file():
             started = time.monotonic()
             record = seed.play(arm)
@@ -73,13 +85,14 @@ class OneSeed:
     def make(self, name: str) -> None:
         """Pretrain the seed's student or teacher by its recipe."""
         if not (self.folder / name / "training.json").is_file():
-            pretrain(self._recipe(name), self.folder / name)
+            pretrain(self.recipe(name), self.folder / name)
 
-    def _recipe(self, name: str) -> PretrainConfig:
+    def recipe(self, name: str) -> PretrainConfig:
+        """Return how the seed's student or teacher is made: its recipe with the plan's changes."""
         changes = getattr(self._plan, name)
         own = (
             f"seed={self._seed}",
-            f"data.seed={1000 * self._seed + (name == 'teacher')}",
+            f"data.seed={1000 * self._seed + (name == TEACHER)}",
             f"training.seed={self._seed}",
         )
         return with_changes(load_recipe("pretrain", f"words-{name}", PretrainConfig), (*changes, *own))
@@ -89,19 +102,19 @@ class OneSeed:
         if arm == TEACHER:
             return self._taught()
         if arm == GOLD:
-            steps, tokens = self._train_on_gold()
-            return self._scores(self.folder / GOLD, self.folder / GOLD / "checkpoint", 0, steps, tokens)
+            return self._gold()
         out = self.folder / arm
         config = self.config(arm)
         if arm != "ekt" and ARMS[arm].shares:
+            self.play_once("ekt")
             self.take_over(config, out)
         run_loop(config, out, self._machine())
         stages = [Journal(one).done() for one in sorted((out / "rounds").iterdir())]
         last = [one for one in sorted((out / "rounds").iterdir()) if (one / "checkpoint").is_dir()]
         counts = [one["train"].counts for one in stages if "train" in one]
-        return self._scores(
+        return self.measured(
             out,
-            last[-1] / "checkpoint" if last else self.folder / "student",
+            last[-1] / "checkpoint" if last else self.folder / STUDENT,
             counts[-1]["lessons"] if counts else 0,
             counts[-1]["steps"] if counts else 0,
             sum(one["tokens"] for one in counts),
@@ -137,24 +150,24 @@ class OneSeed:
         (out / CONFIG).write_text(dump(config), encoding="utf-8")
         write_whole(folder / STAGES, b"".join(msgspec.json.encode(stage) + b"\n" for stage in done))
 
-    def _train_on_gold(self) -> tuple[int, int]:
-        """Train the student on the few solved problems that it knows, for as many steps as the others."""
+    def _gold(self) -> Scores:
+        """Train the student on the few solved problems that it knows, for as many steps as the others; measure it."""
         out, config = self.folder / GOLD, self.config("ekt")
         pairs = [
-            (task.prompt, task.reference.removeprefix(task.prompt)) for task in tasks_of(self._recipe("student").data)
+            (task.prompt, task.reference.removeprefix(task.prompt)) for task in tasks_of(self.recipe(STUDENT).data)
         ]
-        loaded = load_weights(str(self.folder / "student"), "student", dtype="float32", device="auto", trust=False)
+        loaded = load_weights(str(self.folder / STUDENT), "student", dtype="float32", device="auto", trust=False)
         rows = rows_of(loaded.tokenizer, pairs, config.prompt_weight)
         everything = (Stage(name="gold", examples=tuple(range(len(rows))), share=1.0, shuffled=True),)
         settings = msgspec.structs.replace(config.training, seed=self._seed)
         done = train(loaded.model, rows, everything, settings, pad_of(loaded.tokenizer))
         save(loaded.model, loaded.tokenizer, out / "checkpoint")
-        return done.steps, done.tokens
+        return self.measured(out, out / "checkpoint", len(pairs), done.steps, done.tokens)
 
     def _taught(self) -> Taught:
         """Measure the teacher, the student before any training, and what the teacher's answers are worth."""
         self.play_once("ekt")
-        teacher, folder = self.folder / "teacher", self.folder / TEACHER
+        teacher = folder = self.folder / TEACHER
         round_ = self.folder / "ekt" / "rounds" / "01"
         answers = load_run(round_ / "answers")
         verdicts = list(answers.verdicts())
@@ -166,7 +179,7 @@ class OneSeed:
             few_shot_sampled=sampled["1"],
             few_shot_at_10=sampled["10"],
             zero_shot=self._pass_at_1(teacher, folder / "zero", ZERO),
-            student_before=self._pass_at_1(self.folder / "student", folder / "student", ZERO),
+            student_before=self._pass_at_1(self.folder / STUDENT, folder / STUDENT, ZERO),
             questions=len(answers.config.task_ids),
             solved=len(solved) / len(answers.config.task_ids),
             right_samples=sum(verdict.passed for verdict in verdicts) / len(verdicts),
@@ -178,7 +191,8 @@ class OneSeed:
         """Play an arm's loop without measuring it, as far as it is not played."""
         run_loop(self.config(arm), self.folder / arm, self._machine())
 
-    def _scores(self, out: Path, model: Path, lessons: int, steps: int, tokens: int) -> Scores:
+    def measured(self, out: Path, model: Path, lessons: int, steps: int, tokens: int) -> Scores:
+        """Measure a trained student. Raises MeasurementInvalid when the machine failed on a sample."""
         sampled = self._sampled(model, out / "sampled", ZERO)
         return Scores(
             greedy=self._pass_at_1(model, out / "greedy", ZERO),
@@ -208,6 +222,8 @@ class OneSeed:
             audit=False,
         )
         (report,) = evaluate(config)
+        if unjudged := report.outcomes[Outcome.NOT_JUDGED]:  # of which pass@k knows nothing
+            raise MeasurementInvalid(f"{unjudged} samples in {out} were not judged: the same command judges them")
         return {k: estimate.value for k, estimate in report.pass_at_k.items()}
 
 

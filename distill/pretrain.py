@@ -20,6 +20,8 @@ from distill.training import TrainResult, TrainSettings, train
 class PretrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model from scratch. `prompt_weight` is how much a prompt's tokens count in the loss, beside 1 for the answer's.
 
+    With `alone`, such a share of the steps (0..1) comes first, on each task by itself, and the documents of several
+    after it: what a program takes from its question is soon learnt from short texts, and late or never from long ones.
     `save_as` is the type of the saved weights; `seed` makes the first weights.
     """
 
@@ -28,12 +30,17 @@ class PretrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     data: PretrainData
     training: TrainSettings
     prompt_weight: float = 0.0
+    alone: float = 0.0
     save_as: str = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.save_as not in SAVED_TYPES:
             raise ValueError(f"save_as {self.save_as!r}: one of {', '.join(SAVED_TYPES)}")
+        if not 0 <= self.alone < 1:
+            raise ValueError("alone is a share of the steps: at least 0 and below 1")
+        if self.alone and self.data.problems == 1:
+            raise ValueError("alone: each task is a document of its own anyway; give data.problems above 1")
 
 
 def pretrain(config: PretrainConfig, out: Path) -> TrainResult:
@@ -46,13 +53,21 @@ def pretrain(config: PretrainConfig, out: Path) -> TrainResult:
     tokenizer = make_tokenizer(config.tokenizer, texts_for_tokens(config.data, tasks))
     model = build_model(config.model, tokenizer, config.seed)
     rows = documents_of(tokenizer, config.data, tasks, config.prompt_weight)
-    everything = Stage(name="all", examples=tuple(range(len(rows))), share=1.0, shuffled=True)
-    result = train(model, rows, (everything,), config.training, tokenizer.pad_token_id, out / "training")
+    stages = [_stage("documents", range(len(rows)), 1 - config.alone)]
+    if config.alone:
+        by_itself = msgspec.structs.replace(config.data, problems=1, unsolved=0)
+        rows = rows + documents_of(tokenizer, by_itself, tasks, config.prompt_weight)
+        stages.insert(0, _stage("alone", range(len(rows) - len(tasks), len(rows)), config.alone))
+    result = train(model, rows, stages, config.training, tokenizer.pad_token_id, out / "training")
     save(model, tokenizer, out, config.save_as)
     (out / "pretrain.yaml").write_text(dump(config), encoding="utf-8")
     (out / "training.json").write_text(_summary(model, result, rows), encoding="utf-8")
     shutil.rmtree(out / "training")  # only needed to go on
     return result
+
+
+def _stage(name: str, rows: range, share: float) -> Stage:
+    return Stage(name=name, examples=tuple(rows), share=share, shuffled=True)
 
 
 def _summary(model: Any, result: TrainResult, rows: Sequence[Any]) -> str:

@@ -10,10 +10,12 @@ import msgspec
 import pytest
 
 from distill.config import load_file, load_recipe, shipped, with_changes
+from distill.curriculum import Stage
 from distill.documents import PretrainData, documents_of, tasks_of, texts_for_tokens
 from distill.logits import see_that_tokens_agree
 from distill.pretrain import PretrainConfig, pretrain
-from distill.scratch import TokenizerRecipe, make_tokenizer
+from distill.scratch import ModelRecipe, TokenizerRecipe, make_tokenizer
+from distill.training import Row, TrainSettings
 from harness import UsageError, load_benchmark
 from harness.protocols import rules_for
 
@@ -103,6 +105,47 @@ def test_what_cannot_be_is_refused() -> None:
         tasks_of(PretrainData(source="words", tiers={"expert": 1}))
 
 
+class Told(Exception):
+    """What ends a training before its first step."""
+
+
+def test_tasks_by_themselves_are_learnt_before_documents_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(model: object, rows: list[Row], stages: list[Stage], *_: object) -> None:
+        raise Told([(stage.share, [rows[place].tokens for place in stage.examples]) for stage in stages])
+
+    monkeypatch.setattr("distill.pretrain.train", told)
+    fields = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config = PretrainConfig(
+        tokenizer=TokenizerRecipe(kind="words"),
+        model=ModelRecipe(family="llama", fields={**fields, "num_key_value_heads": 1}),
+        data=FEW,
+        training=TrainSettings(steps=8),
+        alone=0.25,
+    )
+    with pytest.raises(Told) as first:
+        pretrain(config, tmp_path)
+    tokenizer, documents = made(FEW)
+    (share, alone), (rest, together) = first.value.args[0]
+    assert (share, rest) == (0.25, 0.75)
+    assert [tokenizer.decode(tokens).count("# ") for tokens in alone] == [1] * 6
+    assert together == [row.tokens for row in documents]
+    with pytest.raises(Told) as second:
+        pretrain(msgspec.structs.replace(config, alone=0.0), tmp_path)
+    assert second.value.args[0] == [(1.0, together)]
+
+
+@pytest.mark.parametrize(
+    ("alone", "problems", "said"), [(1.0, 3, "below 1"), (-0.1, 3, "at least 0"), (0.5, 1, "anyway")]
+)
+def test_a_share_that_tasks_by_themselves_cannot_have_is_refused(alone: float, problems: int, said: str) -> None:
+    plain = {"tokenizer": {"kind": "words"}, "model": {"family": "llama"}, "training": {"steps": 2}, "alone": alone}
+    data = {"source": "words", "tiers": {"easy": 3}, "problems": problems}
+    with pytest.raises(msgspec.ValidationError, match=said):
+        msgspec.convert(plain | {"data": data}, PretrainConfig)
+
+
 @pytest.mark.parametrize("name", shipped("pretrain"))
 def test_shipped_recipes_have_tiers_that_there_are(name: str) -> None:
     config = load_recipe("pretrain", name, PretrainConfig)
@@ -120,7 +163,7 @@ def test_teacher_and_student_by_their_recipes_have_the_same_tokens(tmp_path: Pat
         assert done.steps == 2
         assert not (tmp_path / name / "training").exists()
         facts = json.loads((tmp_path / name / "training.json").read_text())
-        assert facts["rows"] == (3 if name == "teacher" else 6)  # two documents of three, and one of questions
-        assert 100_000 < facts["parameters"] < 300_000
+        assert facts["rows"] == (9 if name == "teacher" else 6)  # six alone, two documents of three, one of questions
+        assert 100_000 < facts["parameters"] < 400_000
         assert load_file(tmp_path / name / "pretrain.yaml", PretrainConfig) == config
     see_that_tokens_agree(str(tmp_path / "student"), str(tmp_path / "teacher"))
