@@ -243,18 +243,19 @@ def test_a_start_is_a_checkpoint_or_a_shape() -> None:
     ):
         with pytest.raises(ValueError, match=match):
             EncoderStart(**values)
-    for tokens in ({}, {"vocabulary": 300, "name": "a"}, {"vocabulary": 12}):
-        with pytest.raises(ValueError, match="vocabulary"):
-            EncoderTokenizer(**tokens)
-    for tokens, match in (
-        ({"vocabulary": 300, "kind": "words"}, "bytes or parts"),
-        ({"name": "a", "kind": "parts"}, "leave"),
-    ):
+    wrong: list[tuple[Any, dict[str, Any], str]] = [
+        (EncoderTokenizer, {}, "vocabulary"),
+        (EncoderTokenizer, {"vocabulary": 300, "name": "a"}, "vocabulary"),
+        (EncoderTokenizer, {"vocabulary": 12}, "vocabulary"),
+        (EncoderTokenizer, {"vocabulary": 300, "kind": "words"}, "bytes or parts"),
+        (EncoderTokenizer, {"name": "a", "kind": "parts"}, "leave kind out"),
+        (BagSettings, {"steps": 0}, "bag: steps and batch_size"),
+        (BagSettings, {"steps": 1, "batch_size": 0}, "bag: steps and batch_size"),
+        (BagSettings, {"steps": 1, "learning_rate": 0.0}, "bag: steps and batch_size"),
+    ]
+    for kind, given, match in wrong:
         with pytest.raises(ValueError, match=match):
-            EncoderTokenizer(**tokens)
-    for values in ({"steps": 0}, {"steps": 1, "batch_size": 0}, {"steps": 1, "learning_rate": 0.0}):
-        with pytest.raises(ValueError, match="bag: steps and batch_size"):
-            BagSettings(**values)
+            kind(**given)
 
 
 @pytest.mark.parametrize(
