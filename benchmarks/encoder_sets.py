@@ -4,7 +4,7 @@ Training code is that of `harness distill encoder`: the standard library and wha
 that are held out, their near duplicates, and whatever has one of their descriptions. Three sets are asked for:
 
 - `held-out`: the benchmark `retrieval`'s own functions of the standard library, with all of their descriptions;
-- `packages`: functions of packages that are never trained on (`Split.DEV`), by which settings were chosen;
+- `packages`: functions of packages that are never trained on (`Split.DEV`), which settings may be chosen by;
 - `modules`: the first 3,000 characters of modules of either, which a description of one of their functions is to find.
 """
 
