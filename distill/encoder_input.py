@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from distill.scratch import END
+from distill.scratch import trained_bpe
 from harness import UsageError
 
 SPECIAL = {"sep_token": "<sep>", "cls_token": "<cls>", "mask_token": "<mask>"}
@@ -20,26 +20,13 @@ def part_tokenizer(texts: Iterable[str], vocabulary: int) -> Any:
     `readLines`, `read_lines` and "Read lines" are the same two tokens. Parts that are too rare for one of the
     `vocabulary` tokens are several (byte-level BPE).
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Regex, normalizers, pre_tokenizers
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Replace(Regex(_SEAM), " "), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_PART), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
+    seams = normalizers.Sequence([normalizers.Replace(Regex(_SEAM), " "), normalizers.Lowercase()])
+    parts = pre_tokenizers.Split(Regex(_PART), behavior="removed", invert=True)
+    return trained_bpe(
+        texts, vocabulary, [parts, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)], seams
     )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)
 
 
 def with_special_tokens(tokenizer: Any) -> Any:
