@@ -11,21 +11,14 @@ again it goes on; seeds can be added later. Ends with 1 when a seed failed: its 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import msgspec
 
 from benchmarks.ekt_records import ARMS, STUDENT, TEACHER, Plan
 from benchmarks.ekt_report import write_report
 from benchmarks.ekt_seed import OneSeed
+from benchmarks.seeds import play, see_that_all_ended_well, see_that_the_plan_is_the_same
 from harness import UsageError
-
-PLAN = "plan.json"
 
 
 def main() -> None:
@@ -44,16 +37,17 @@ def main() -> None:
     args = parser.parse_args()
     out = args.out.resolve()
     seeds = range(1, args.seeds + 1)
-    failed = 0
+    ended_well: list[bool] = []
     if not args.report:
         plan = plan_of(args)
         see_that_recipes_take(plan)
         see_that_the_plan_is_the_same(out, plan)
         with ThreadPoolExecutor(args.jobs) as pool:
-            failed = sum(pool.map(lambda seed: play(out, seed, args.sandbox) != 0, seeds))
+            ended_well += pool.map(
+                lambda seed: play("benchmarks.ekt_seed", out, seed, "--sandbox", args.sandbox), seeds
+            )
     print(write_report(out, seeds).rstrip())
-    if failed:
-        raise SystemExit(f"{failed} of {len(seeds)} seeds failed: see their logs in {out}; the same command goes on")
+    see_that_all_ended_well(ended_well, out)
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
@@ -77,26 +71,6 @@ def see_that_recipes_take(plan: Plan) -> None:
             seed.config(arm)
     except UsageError as error:
         raise SystemExit(str(error)) from error
-
-
-def see_that_the_plan_is_the_same(out: Path, plan: Plan) -> None:
-    """Write the plan down, for seeds to follow. Raises SystemExit where the folder's seeds follow another one."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / PLAN
-    if path.is_file() and msgspec.json.decode(path.read_bytes(), type=Plan) != plan:
-        raise SystemExit(f"{path} says otherwise: give the same options, or another --out")
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))
-
-
-def play(out: Path, seed: int, sandbox: str) -> int:
-    """Play a seed in a process of its own, on one thread, and return its exit status."""
-    command = [sys.executable, "-m", "benchmarks.ekt_seed", "--out", str(out), "--seed", str(seed)]
-    command += ["--sandbox", sandbox]
-    started = time.monotonic()
-    with (out / f"{seed}.log").open("ab") as log:
-        done = subprocess.run(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
-    print(f"seed {seed}: status {done.returncode} after {time.monotonic() - started:.0f} s", file=sys.stderr)
-    return done.returncode
 
 
 if __name__ == "__main__":

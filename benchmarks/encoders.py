@@ -5,26 +5,21 @@
 For each seed: a start whose tokens were learnt as bags, and arms that all begin with it: all exits together (by depth,
 equal, with KL), each exit alone, and pretraining with and without contexts. Descriptions ask for functions and long
 beginnings of modules of packages that are never trained on. Writes encoders.json and encoders.md to the folder. Killed
-and started again it goes on; seeds can be added later. Needs code-harness[retrieval].
+and started again it goes on; seeds can be added later. Ends with 1 when a seed failed: its log says why. Needs
+code-harness[retrieval].
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-
-import msgspec
 
 from benchmarks.encoder_records import ARMS, Plan
 from benchmarks.encoder_report import write_report
 from benchmarks.encoder_sets import lexical, prepared
-
-PLAN = "plan.json"
+from benchmarks.seeds import play, see_that_all_ended_well, see_that_the_plan_is_the_same
 
 
 def main() -> None:
@@ -37,33 +32,22 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="play nothing, print what is done")
     args = parser.parse_args()
     out, seeds = args.out.resolve(), range(1, args.seeds + 1)
+    ended_well: list[bool] = []
     if not args.report:
-        plan = see_that_the_plan_is_the_same(out, Plan(steps=args.steps))
+        plan = Plan(steps=args.steps)
+        see_that_the_plan_is_the_same(out, plan)
         lexical(out, prepared(out, plan.pairs, plan.queries))
         for group in sorted({arm.group for arm in ARMS.values()}):
             arms = ",".join(name for name, arm in ARMS.items() if arm.group == group)
             with ThreadPoolExecutor(args.jobs) as pool:
-                list(pool.map(lambda seed, arms=arms: play(out, seed, arms), seeds))
+                ended_well += pool.map(partial(play_arms, out, arms), seeds)
     print(write_report(out, seeds).rstrip())
+    see_that_all_ended_well(ended_well, out)
 
 
-def see_that_the_plan_is_the_same(out: Path, plan: Plan) -> Plan:
-    """Write the plan down, for seeds to follow. Raises SystemExit where the folder's seeds follow another one."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / PLAN
-    if path.is_file() and msgspec.json.decode(path.read_bytes(), type=Plan) != plan:
-        raise SystemExit(f"{path} says otherwise: give the same options, or another --out")
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(plan)))
-    return plan
-
-
-def play(out: Path, seed: int, arms: str) -> None:
-    """Play arms of a seed in a process of its own, on one thread."""
-    command = [sys.executable, "-m", "benchmarks.encoder_seed", "--out", str(out), "--seed", str(seed), "--arms", arms]
-    started = time.monotonic()
-    with (out / f"{seed}.log").open("ab") as log:
-        done = subprocess.run(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
-    print(f"seed {seed}: {arms}: status {done.returncode} after {time.monotonic() - started:.0f} s", file=sys.stderr)
+def play_arms(out: Path, arms: str, seed: int) -> bool:
+    """Play arms of a seed; returns whether that ended well."""
+    return play("benchmarks.encoder_seed", out, seed, "--arms", arms)
 
 
 if __name__ == "__main__":

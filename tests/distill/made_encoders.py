@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 TEXTS = (
@@ -10,6 +11,19 @@ TEXTS = (
     "add two numbers",
     "<mask> <cls>",
 )
+# What a training begins with: two layers.
+SHAPE: Mapping[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "exit_layers": [1, 2],
+    "max_position_embeddings": 40,
+    "attention_dropout": 0.0,
+    "residual_dropout": 0.0,
+    "embedding_dropout": 0.0,
+}
 
 
 def small_encoder(seed: int = 0, **fields: Any) -> tuple[Any, Any]:

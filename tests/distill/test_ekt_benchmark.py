@@ -14,10 +14,10 @@ import pytest
 
 pytest.importorskip("scipy")
 from benchmarks import ekt
-from benchmarks.ekt import PLAN, see_that_the_plan_is_the_same
 from benchmarks.ekt_records import ARMS, GOLD, STUDENT, TEACHER, Plan, Scores, Taught
 from benchmarks.ekt_report import write_report
 from benchmarks.ekt_seed import LONGEST, OneSeed, computes_the_same
+from benchmarks.seeds import PLAN, play, see_that_the_plan_is_the_same
 from distill.config import load_file
 from distill.loop import CONFIG, Journal, LoopConfig, StageDone
 from distill.task_files import write_tasks
@@ -103,6 +103,18 @@ def test_a_folder_has_one_plan(tmp_path: Path) -> None:
         see_that_the_plan_is_the_same(tmp_path, Plan(tests=100))
 
 
+@pytest.mark.parametrize("ends", [0, 3])
+def test_a_seed_is_played_by_a_process_whose_end_and_words_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: int
+) -> None:
+    source = f"import os, sys\nprint(sys.argv[1:], os.environ['OMP_NUM_THREADS'])\nsys.exit({ends})\n"
+    (tmp_path / "one_seed.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert play("one_seed", tmp_path, 7, "--arms", "a,b") is (ends == 0)
+    said = (tmp_path / "7.log").read_text()
+    assert said == f"['--out', '{tmp_path}', '--seed', '7', '--arms', 'a,b'] 1\n"
+
+
 def test_an_arm_takes_over_what_comes_out_the_same_and_nothing_else(tmp_path: Path) -> None:
     seed = OneSeed(tmp_path, 3, Plan(), "local")
     first = tmp_path / "ekt" / "rounds" / "01"
@@ -142,8 +154,8 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
 def test_a_seed_that_failed_is_said_behind_the_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(ekt, "play", lambda out, seed, sandbox: seed == 2)
-    with pytest.raises(SystemExit, match="1 of 3 seeds failed"):
+    monkeypatch.setattr(ekt, "play", lambda module, out, seed, *options: seed != 2)
+    with pytest.raises(SystemExit, match="1 of 3 processes failed"):
         run_main(monkeypatch, "--out", str(tmp_path), "--seeds", "3")
     assert "0 of 3 seeds are whole." in capsys.readouterr().out
     run_main(monkeypatch, "--out", str(tmp_path), "--seeds", "1")

@@ -16,11 +16,11 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
 import msgspec
 import numpy as np
 
+from benchmarks import encoders
 from benchmarks.encoder_records import ARMS, EXITS, Plan, Scores
 from benchmarks.encoder_report import write_report
 from benchmarks.encoder_seed import OneSeed, embeddings
 from benchmarks.encoder_sets import Data, Ranked, RankingSet, lexical, modules_set, ranked
-from benchmarks.encoders import PLAN, see_that_the_plan_is_the_same
 from distill.code_data import Snippet
 from distill.encoder import load_encoder
 from tests.distill.made_encoders import TEXTS, small_encoder
@@ -126,9 +126,19 @@ def test_a_table_has_each_single_exit_at_its_own_and_differences_paired_by_seed(
     assert "- exit 1: joint is above bm25" in text
 
 
-def test_a_folder_has_one_plan_and_arms_one_way_each(tmp_path: Path) -> None:
-    see_that_the_plan_is_the_same(tmp_path, Plan())
-    with pytest.raises(SystemExit, match=f"{PLAN} says otherwise"):
-        see_that_the_plan_is_the_same(tmp_path, Plan(steps=7))
+def test_arms_have_one_way_each() -> None:
     ways = [(arm.exits, arm.divergence, arm.context) for arm in ARMS.values()]
     assert len({str(way) for way in ways}) == len(ARMS)
+
+
+def test_a_process_that_failed_is_said_behind_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(encoders, "prepared", lambda *_: None)
+    monkeypatch.setattr(encoders, "lexical", lambda *_: None)
+    (tmp_path / "lexical.json").write_text('{"bm25": {"few": {"mrr": 0.3, "recall_at_1": 0.2, "recall_at_10": 0.5}}}')
+    monkeypatch.setattr(encoders, "play", lambda module, out, seed, option, arms: "joint" not in arms.split(","))
+    monkeypatch.setattr("sys.argv", ["encoders", "--out", str(tmp_path), "--seeds", "2"])
+    with pytest.raises(SystemExit, match="2 of 6 processes failed"):
+        encoders.main()
+    assert "| bm25 |" in capsys.readouterr().out

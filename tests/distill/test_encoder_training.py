@@ -38,23 +38,13 @@ from distill.encoder_start import started
 from distill.encoder_training import EncoderReport, learn_bags, pretrain_encoder, tune_classes, tune_retrieval
 from distill.train_settings import LoraSettings, TrainSettings
 from harness import UsageError
+from tests.distill import made_encoders
 
 pytestmark = pytest.mark.hf
 
 VERBS = ("sort", "open", "close", "merge", "parse", "count", "rotate", "paint", "send", "drop")
 NOUNS = ("files", "trees", "ships", "words", "lists", "clouds", "books", "doors")
-SHAPE: dict[str, Any] = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "exit_layers": [1, 2],
-    "max_position_embeddings": 40,
-    "attention_dropout": 0.0,
-    "residual_dropout": 0.1,
-    "embedding_dropout": 0.0,
-}
+SHAPE = {**made_encoders.SHAPE, "residual_dropout": 0.1}
 
 
 @pytest.fixture(scope="module")

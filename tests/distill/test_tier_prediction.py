@@ -6,7 +6,6 @@ import os
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -40,22 +39,11 @@ from harness import (
 )
 from harness.statement import Statement
 from harness.tiers import source_text
+from tests.distill import made_encoders
 from tests.distill.made_encoders import small_encoder
 
 pytestmark = pytest.mark.hf
-SHAPE: dict[str, Any] = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "exit_layers": [1, 2],
-    "max_position_embeddings": 40,
-    "initializer_range": 0.15,
-    "attention_dropout": 0.0,
-    "residual_dropout": 0.0,
-    "embedding_dropout": 0.0,
-}
+SHAPE = {**made_encoders.SHAPE, "initializer_range": 0.15}
 TELLING = {"easy": "Add the two", "medium": "Sort all", "hard": "Factor the huge"}
 
 
