@@ -13,21 +13,26 @@ import random
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from benchmarks.encoder_records import ARMS, EXITS, START, Arm, Plan, Scores
-from benchmarks.encoder_sets import Data, Ranked, prepared, ranked
+from benchmarks.encoder_records import START, STEPS, Arm, Plan, Scores, arms_of
+from benchmarks.encoder_sets import Data, Ranked, library_data, prepared, ranked
+from benchmarks.encoder_steps import ordered_data
+from distill.code_data import Snippet
 from distill.code_rows import context_rows, pair_rows
 from distill.curriculum import Stage
 from distill.encoder import load_encoder
 from distill.encoder_files import save_encoder
 from distill.encoder_input import batches_by_length, packed_texts, padded
 from distill.encoder_objectives import Contrast, ContrastSettings, MaskedContext, MaskingSettings, PairedRows
-from distill.encoder_settings import PARTS, BagSettings, EncoderStart, EncoderTokenizer, TuneRetrieval
+from distill.encoder_settings import BagSettings, EncoderStart, EncoderTokenizer, TuneRetrieval
 from distill.encoder_start import started
 from distill.encoder_training import learn_bags
 from distill.objective import Example, Objective
@@ -35,8 +40,7 @@ from distill.train_settings import TrainSettings
 from distill.training import TrainResult, train
 from harness import write_whole
 
-HEADS, DROPOUT = 4, 0.2
-CONTEXT = 2  # texts of a row of pretraining
+HEADS = 4
 MODULES = "modules"
 
 
@@ -45,15 +49,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the folder of all seeds")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--arms", default=",".join(ARMS), help="(default: %(default)s)")
+    parser.add_argument("--arms", help="(default: all)")
     args = parser.parse_args()
     plan = msgspec.json.decode((args.out / "plan.json").read_bytes(), type=Plan)
-    seed = OneSeed(args.out / str(args.seed), args.seed, plan, prepared(args.out, plan.pairs, plan.queries))
-    for arm in (START, *args.arms.split(",")):
+    seed = OneSeed(args.out / str(args.seed), args.seed, plan, data_of(args.out, plan))
+    for arm in (START, *(args.arms.split(",") if args.arms else arms_of(plan))):
         if not (seed.folder / f"{arm}.json").is_file():
             scores = seed.play(arm)
             write_whole(seed.folder / f"{arm}.json", msgspec.json.format(msgspec.json.encode(scores)))
             print(f"seed {args.seed}: {arm}, {scores.cpu_seconds:.0f} s of CPU", file=sys.stderr, flush=True)
+
+
+def data_of(out: Path, plan: Plan) -> Data:
+    """Return the data that a plan says, which all of its seeds share."""
+    return prepared(out, partial(ordered_data if plan.world == STEPS else library_data, plan.pairs, plan.queries))
 
 
 class OneSeed:
@@ -64,6 +73,7 @@ class OneSeed:
         self._seed = seed
         self._plan = plan
         self._data = data
+        self._arms = arms_of(plan)
         self._rows: list[PairedRows] = []
 
     def play(self, arm: str) -> Scores:
@@ -74,10 +84,10 @@ class OneSeed:
             done: list[TrainResult] = []
         else:
             model, tokenizer = load_encoder(self.folder / START)
-            done = self._trained(model, tokenizer, ARMS[arm])
+            done = self._trained(model, tokenizer, self._arms[arm])
         spent = time.process_time() - begun
         return Scores(
-            exits=self.measured(model, tokenizer, arm in ARMS and ARMS[arm].reads_modules),
+            exits=self.measured(model, tokenizer, self._arms.get(arm)),
             parameters=int(model.num_parameters()),
             steps=sum(one.steps for one in done),
             tokens=sum(one.tokens for one in done),
@@ -97,90 +107,138 @@ class OneSeed:
         plan = self._plan
         fields = {
             "hidden_size": plan.hidden_size,
-            "intermediate_size": 2 * plan.hidden_size,
-            "num_hidden_layers": EXITS[-1],
-            "exit_layers": list(EXITS),
+            "intermediate_size": plan.intermediate_size,
+            "num_hidden_layers": plan.exits[-1],
+            "exit_layers": list(plan.exits),
             "num_attention_heads": HEADS,
-            "num_key_value_heads": HEADS,
+            "num_key_value_heads": plan.key_value_heads,
             "max_position_embeddings": plan.module_length,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
-            "attention_dropout": DROPOUT,
-            "residual_dropout": DROPOUT,
-            "embedding_dropout": DROPOUT,
-            "initializer_range": 0.01,  # so that layers change little of the bags at first
-            "embedding_range": 0.3,
+            "attention_dropout": plan.dropout,
+            "residual_dropout": plan.dropout,
+            "embedding_dropout": plan.dropout,
+            "initializer_range": plan.initializer_range,
+            "embedding_range": plan.embedding_range,
             "pooling": "mean",
         }
         return TuneRetrieval(
-            start=EncoderStart(tokenizer=EncoderTokenizer(vocabulary=plan.vocabulary, kind=PARTS), fields=fields),
-            training=self._training(plan.steps),
-            contrast=ContrastSettings(scale=plan.scale, replace=0.0, hard_negatives=True),
+            start=EncoderStart(tokenizer=EncoderTokenizer(vocabulary=plan.vocabulary, kind=plan.tokens), fields=fields),
+            training=self._training(plan.steps, plan.batch_size),
+            contrast=ContrastSettings(scale=plan.scale, replace=0.0, hard_negatives=self._data.group == 1),
         )
 
-    def _training(self, steps: int) -> TrainSettings:
+    def _training(self, steps: int, batch_size: int) -> TrainSettings:
         plan = self._plan
         return TrainSettings(
             steps=steps,
-            batch_size=plan.batch_size,
+            batch_size=batch_size,
             learning_rate=plan.learning_rate,
             warmup_steps=0.1,
             seed=self._seed,
         )
 
     def rows(self, tokenizer: Any) -> list[PairedRows]:
-        """Return the training pairs as rows, each with a hard negative where its package has one."""
+        """Return the training pairs as rows; without groups, each has a hard negative where its package has one."""
         if not self._rows:
-            draw = random.Random(self._seed)
-            self._rows = pair_rows(
-                tokenizer, self._data.train, self._plan.max_length, (None, None), True, draw, renamed=False
-            )
+            self._rows = self._paired(tokenizer, self._data.train, self._plan.max_length)
         return self._rows
+
+    def _paired(self, tokenizer: Any, snippets: Sequence[Snippet], longest: int) -> list[PairedRows]:
+        alone = self._data.group == 1
+        return pair_rows(tokenizer, snippets, longest, (None, None), alone, random.Random(self._seed), renamed=False)
 
     def _trained(self, model: Any, tokenizer: Any, arm: Arm) -> list[TrainResult]:
         done = []
         if arm.context is not None:
-            length = CONTEXT * self._plan.max_length
-            rows = context_rows(tokenizer, self._data.train, CONTEXT, length, random.Random(self._seed))
+            texts = self._plan.pretraining_texts
+            length = texts * self._plan.max_length
+            rows = context_rows(tokenizer, self._data.train, texts, length, random.Random(self._seed))
             masked = MaskedContext(MaskingSettings(context=arm.context), arm.exits, tokenizer)
             done.append(self._train(model, tokenizer, rows, masked, self._plan.pretraining_steps))
+        done.append(self._tuned(model, tokenizer, self.rows(tokenizer), arm, self._plan.steps))
+        if arm.reads_modules and self._plan.module_steps:
+            rows = self._paired(tokenizer, self._data.modules, self._plan.module_length)
+            done.append(self._tuned(model, tokenizer, rows, arm, self._plan.module_steps))
+        return done
+
+    def _tuned(self, model: Any, tokenizer: Any, rows: Sequence[PairedRows], arm: Arm, steps: int) -> TrainResult:
+        alike = self._data.group
+        groups = [Group(tuple(rows[place : place + alike])) for place in range(0, len(rows), alike)]
         contrast = msgspec.structs.replace(self._tuning().contrast, divergence=arm.divergence)
-        objective = Contrast(contrast, arm.exits)
-        return [*done, self._train(model, tokenizer, self.rows(tokenizer), objective, self._plan.steps)]
+        return self._train(model, tokenizer, groups, GroupedContrast(contrast, arm.exits), steps, alike)
 
     def _train(
-        self, model: Any, tokenizer: Any, rows: Sequence[Example], objective: Objective, steps: int
+        self,
+        model: Any,
+        tokenizer: Any,
+        rows: Sequence[Example],
+        objective: Objective,
+        steps: int,
+        texts: int = 1,
     ) -> TrainResult:
+        """Train on rows, each of which has so many `texts` of a batch."""
         everything = Stage(name="rows", examples=tuple(range(len(rows))), share=1.0, shuffled=True)
-        settings = self._training(steps)
+        settings = self._training(steps, self._plan.batch_size // texts)
         return train(model, rows, (everything,), settings, tokenizer.pad_token_id, None, objective)
 
-    def measured(self, model: Any, tokenizer: Any, reads_modules: bool) -> dict[int, dict[str, Ranked]]:
+    def measured(self, model: Any, tokenizer: Any, arm: Arm | None) -> dict[int, dict[str, Ranked]]:
         """Return what each exit comes to on each set."""
-        found: dict[int, dict[str, Ranked]] = {one: {} for one in EXITS}
+        exits = self._plan.exits
+        found: dict[int, dict[str, Ranked]] = {one: {} for one in exits}
+        only = arm.exits.only if arm is not None else None
         for name, one in self._data.sets.items():
-            if name == MODULES and not reads_modules:
+            if name == MODULES and not (arm is not None and arm.reads_modules):
                 continue
             longest = self._plan.module_length if name == MODULES else self._plan.measured_length
             queries, documents = (
-                embeddings(model, tokenizer, texts, longest) for texts in (one.queries, one.documents)
+                embeddings(model, tokenizer, texts, longest, only) for texts in (one.queries, one.documents)
             )
-            for exit_layer in EXITS:
+            for exit_layer in exits:
                 found[exit_layer][name] = ranked(queries[exit_layer] @ documents[exit_layer].T, one.right)
         return found
 
 
-def embeddings(model: Any, tokenizer: Any, texts: Sequence[str], longest: int) -> dict[int, np.ndarray]:
-    """Return what `encode` would at each exit, computing each layer once."""
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Pairs that share a batch, since their codes are hard to tell apart."""
+
+    pairs: tuple[PairedRows, ...]
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        return tuple(chain.from_iterable(one.tokens for one in self.pairs))
+
+    @property
+    def length(self) -> int:
+        return max(one.length for one in self.pairs)
+
+
+class GroupedContrast(Contrast):
+    """The contrast of all pairs of a batch's groups."""
+
+    def collate(self, examples: Sequence[Any], pad: int) -> dict[str, Any]:
+        return super().collate([pair for group in examples for pair in group.pairs], pad)
+
+
+def embeddings(
+    model: Any, tokenizer: Any, texts: Sequence[str], longest: int, trained: int | None = None
+) -> dict[int, np.ndarray]:
+    """Return what `encode` would at each exit, computing each layer once.
+
+    Where one exit alone was `trained`, all are seen through its projection, since the others' know nothing.
+    """
     import torch
 
     rows = packed_texts(tokenizer, texts, longest)
-    found = {one: np.empty((len(texts), model.config.projection_size), np.float32) for one in EXITS}
+    exits = model.config.exit_layers
+    found = {one: np.empty((len(texts), model.config.projection_size), np.float32) for one in exits}
     model.eval()
     with torch.inference_mode():
         for chosen in batches_by_length(rows, 32):
             vectors = model(**padded([rows[one] for one in chosen], tokenizer.pad_token_id)).exit_vectors
-            for place, exit_layer in enumerate(EXITS):
-                found[exit_layer][chosen] = model.project(vectors[place], place).numpy()
+            for place, exit_layer in enumerate(exits):
+                through = place if trained is None else model.exit_place(trained)
+                found[exit_layer][chosen] = model.project(vectors[place], through).numpy()
     return found
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -42,7 +42,11 @@ class RankingSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it; `duplicates`, `leaks` and `same_words` count what was left out of the code that was read."""
+    """All of it; `duplicates`, `leaks` and `same_words` count what was left out of the code that was read.
+
+    So many training snippets as `group` says stand one after the other that are hard to tell apart. `modules` are long
+    ones to train on as well.
+    """
 
     train: tuple[Snippet, ...]
     sets: dict[str, RankingSet]
@@ -50,6 +54,8 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     leaks: int
     same_words: int
+    group: int = 1
+    modules: tuple[Snippet, ...] = ()
 
 
 class Ranked(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,16 +66,17 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True):
     recall_at_10: float
 
 
-def prepared(out: Path, pairs: int, queries: int) -> Data:
-    """Return the data of a folder, made of this Python's packages when they are first asked for."""
+def prepared(out: Path, made: Callable[[], Data]) -> Data:
+    """Return the data of a folder, made when they are first asked for."""
     path = out / DATA
     if not path.is_file():
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(path, msgspec.json.encode(_data(pairs, queries)))
+        write_whole(path, msgspec.json.encode(made()))
     return msgspec.json.decode(path.read_bytes(), type=Data)
 
 
-def _data(pairs: int, queries: int) -> Data:
+def library_data(pairs: int, queries: int) -> Data:
+    """Return pairs and sets of this Python's packages."""
     code = code_data(
         CodeSources(sources=(STANDARD_LIBRARY, INSTALLED), limit=pairs, comments=False, benchmarks=()), documented=True
     )

@@ -16,9 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from benchmarks.encoder_records import ARMS, Plan
+import msgspec
+
+from benchmarks.encoder_records import LIBRARY, PLANS, arms_of
 from benchmarks.encoder_report import write_report
-from benchmarks.encoder_sets import lexical, prepared
+from benchmarks.encoder_seed import data_of
+from benchmarks.encoder_sets import lexical
 from benchmarks.seeds import play, see_that_all_ended_well, see_that_the_plan_is_the_same
 
 
@@ -28,17 +31,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where data, seeds, records and tables are")
     parser.add_argument("--seeds", type=int, default=3, help="how many (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="seeds at a time, a thread each (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=Plan().steps, help="of each arm (default: %(default)s)")
+    parser.add_argument("--world", choices=PLANS, default=LIBRARY, help="what is asked for (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help="of each arm (default: the world's)")
     parser.add_argument("--report", action="store_true", help="play nothing, print what is done")
     args = parser.parse_args()
     out, seeds = args.out.resolve(), range(1, args.seeds + 1)
     ended_well: list[bool] = []
     if not args.report:
-        plan = Plan(steps=args.steps)
+        plan = PLANS[args.world]
+        plan = msgspec.structs.replace(plan, steps=args.steps or plan.steps)
         see_that_the_plan_is_the_same(out, plan)
-        lexical(out, prepared(out, plan.pairs, plan.queries))
-        for group in sorted({arm.group for arm in ARMS.values()}):
-            arms = ",".join(name for name, arm in ARMS.items() if arm.group == group)
+        lexical(out, data_of(out, plan))
+        ways = arms_of(plan)
+        for group in sorted({arm.group for arm in ways.values()}):
+            arms = ",".join(name for name, arm in ways.items() if arm.group == group)
             with ThreadPoolExecutor(args.jobs) as pool:
                 ended_well += pool.map(partial(play_arms, out, arms), seeds)
     print(write_report(out, seeds).rstrip())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import os
 import random
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,17 +19,20 @@ import msgspec
 import numpy as np
 
 from benchmarks import encoders
-from benchmarks.encoder_records import ARMS, EXITS, Plan, Scores
+from benchmarks.encoder_records import PLANS, STEPS, Plan, Scores, arms_of
 from benchmarks.encoder_report import write_report
-from benchmarks.encoder_seed import OneSeed, embeddings
+from benchmarks.encoder_seed import Group, GroupedContrast, OneSeed, embeddings
 from benchmarks.encoder_sets import Data, Ranked, RankingSet, lexical, modules_set, ranked
+from benchmarks.encoder_steps import GROUP, ordered_data
 from distill.code_data import Snippet
 from distill.encoder import load_encoder
+from distill.encoder_objectives import ContrastSettings, ExitSettings, PairedRows
 from tests.distill.made_encoders import TEXTS, small_encoder
 
 pytestmark = pytest.mark.hf
 
 ASKED = ("read all the lines", "write all the bytes", "close every open door")
+EXITS = PLANS["library"].exits
 CODE = ("def read(lines): return all(lines)", "def write(data): return data", "def close(door): door.shut()")
 
 
@@ -108,6 +113,7 @@ def scores(*mrrs: float) -> Scores:
 def test_a_table_has_each_single_exit_at_its_own_and_differences_paired_by_seed(tmp_path: Path) -> None:
     words = {"bm25": {"few": Ranked(mrr=0.3, recall_at_1=0.2, recall_at_10=0.5)}}
     (tmp_path / "lexical.json").write_bytes(msgspec.json.encode(words))
+    (tmp_path / "plan.json").write_bytes(msgspec.json.encode(Plan()))
     for seed, more in ((1, 0.0), (2, 0.02), (3, 0.01)):
         arms = {"joint": (0.40, 0.41, 0.42), "single-1": (0.45, 0.1, 0.1), "single-4": (0.2, 0.3, 0.42)}
         for arm, mrrs in arms.items():
@@ -127,14 +133,116 @@ def test_a_table_has_each_single_exit_at_its_own_and_differences_paired_by_seed(
 
 
 def test_arms_have_one_way_each() -> None:
-    ways = [(arm.exits, arm.divergence, arm.context) for arm in ARMS.values()]
-    assert len({str(way) for way in ways}) == len(ARMS)
+    arms = arms_of(PLANS[STEPS])
+    ways = [(arm.exits, arm.divergence, arm.context, arm.reads_modules) for arm in arms.values()]
+    assert len({str(way) for way in ways}) == len(arms)
+
+
+def test_programs_of_a_group_differ_in_what_they_compute_and_not_in_their_tokens() -> None:
+    data = ordered_data(80, 48)
+    asked = data.sets["steps"]
+    for codes in ([one.code for one in data.train], asked.documents):
+        for group in (codes[place : place + GROUP] for place in range(0, len(codes), GROUP)):
+            assert len({"".join(sorted(code.splitlines())) for code in group}) == 1
+            assert len({tuple(ran(code, value) for value in range(-20, 110)) for code in group}) == GROUP
+    assert asked.right == tuple(range(48))
+    assert all(query.count(", ") == 5 for query in asked.queries)
+
+
+def ran(code: str, value: int) -> int:
+    found: dict[str, Any] = {}
+    exec(code, found)
+    (function,) = (one for name, one in found.items() if name != "__builtins__")
+    return int(function(value))
+
+
+def test_a_description_in_order_asks_for_its_program_and_the_file_that_has_it() -> None:
+    data = ordered_data(8, 48)
+    asked, files = data.sets["steps"], data.sets["modules"]
+    place = next(place for place, query in enumerate(asked.queries) if "square" in query)
+    line = asked.documents[place].splitlines()[1 + asked.queries[place].split(", ").index("square")]
+    name = name_of(asked.documents[place])
+    assert line.strip() == f"{name} *= {name}"
+    assert files.queries == asked.queries
+    for code, right in zip(asked.documents, files.right, strict=True):
+        assert [code in document for document in files.documents] == [one == right for one in range(16)]
+    assert len({"".join(sorted(document.splitlines())) for document in files.documents}) == 4
+    assert sorted(files.right) == sorted(list(range(16)) * 3)
+
+
+def test_nothing_asked_for_has_steps_or_is_of_a_repository_that_training_has() -> None:
+    data = ordered_data(4000, 600)
+    trained = {kind_of(one.code) for one in data.train}
+    ways = {way_of(one.code) for one in data.train}
+    asked = data.sets["steps"].documents
+    assert not trained & {kind_of(code) for code in asked}
+    assert not ways & {way_of(code) for code in asked}
+    assert {name_of(code) for code in asked} < {name for name, _ in ways}
+    assert {tuple(one.package.split("/")) for one in data.train} == ways
+
+
+def name_of(code: str) -> str:
+    return code.split("(")[1].split(")")[0]
+
+
+def way_of(code: str) -> tuple[str, str]:
+    last = code.splitlines()[-1]
+    return name_of(code), last[: len(last) - len(last.lstrip())]
+
+
+def kind_of(code: str) -> tuple[str, ...]:
+    """The steps of a program, without its name, numbers and order."""
+    name = name_of(code)
+    lines = (re.sub(rf"\b{name}\b", "v", line.strip()) for line in code.splitlines()[1:-1])
+    return tuple(sorted(re.sub(r"\b[2-9]0?\b", "k", line) for line in lines))
+
+
+def test_an_arm_for_one_exit_is_cut_through_the_projection_that_was_trained() -> None:
+    model, tokenizer = small_encoder(pooling="mean")
+    import torch
+
+    torch.nn.init.normal_(model.projections[-1].weight)
+    own, cut = (embeddings(model, tokenizer, TEXTS, 48, trained) for trained in (None, EXITS[-1]))
+    assert own[EXITS[-1]] == pytest.approx(cut[EXITS[-1]])
+    assert own[EXITS[0]] != pytest.approx(cut[EXITS[0]], abs=0.1)
+
+
+def test_a_batch_of_groups_is_one_of_their_pairs() -> None:
+    pairs = [PairedRows(query=(one, 2), code=(3, one), altered=(3, one)) for one in range(5, 9)]
+    groups = [Group(tuple(pairs[:2])), Group(tuple(pairs[2:]))]
+    batch = GroupedContrast(ContrastSettings(), ExitSettings()).collate(groups, 0)
+    assert batch["query_ids"][:, 0].tolist() == [5, 6, 7, 8]
+    assert batch["input_ids"][:, 1].tolist() == [5, 6, 7, 8]
+    assert (groups[0].length, len(groups[0].tokens)) == (2, 8)
+
+
+@pytest.mark.slow
+def test_a_world_of_orders_is_played_and_told_by_exit(tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(
+        PLANS[STEPS],
+        pairs=64,
+        queries=24,
+        hidden_size=16,
+        intermediate_size=32,
+        vocabulary=300,
+        bag_steps=2,
+        steps=2,
+        pretraining_steps=2,
+        module_steps=3,
+        batch_size=8,
+    )
+    seed = OneSeed(tmp_path / "1", 1, plan, ordered_data(plan.pairs, plan.queries))
+    seed.play("start")
+    for arm, steps in (("single-2", 2), ("joint-kl", 2), ("joint-modules", 5), ("joint-mlm-context", 7)):
+        played = seed.play(arm)
+        assert (played.steps, set(played.exits)) == (steps, {1, 2, 4, 6})
+        assert ("modules" in played.exits[6]) == (steps > 2)
 
 
 def test_a_process_that_failed_is_said_behind_the_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(encoders, "prepared", lambda *_: None)
+    monkeypatch.setattr(encoders, "data_of", lambda *_: None)
     monkeypatch.setattr(encoders, "lexical", lambda *_: None)
     (tmp_path / "lexical.json").write_text('{"bm25": {"few": {"mrr": 0.3, "recall_at_1": 0.2, "recall_at_10": 0.5}}}')
     monkeypatch.setattr(encoders, "play", lambda module, out, seed, option, arms: "joint" not in arms.split(","))
