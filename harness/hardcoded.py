@@ -161,6 +161,8 @@ def _is_shown(value: Any, prompt: str) -> bool:
     text = _plain(repr(value))
     if isinstance(value, list | tuple | set | dict) and value:
         text = text.strip("([{}]),")
+    if text not in prompt:  # as of most values; making a pattern takes long
+        return False
     return re.search(rf"(?<![\w.]){re.escape(text)}(?!\w)", prompt) is not None
 
 

@@ -6,7 +6,7 @@ JSON has no tuples, sets or complex numbers, so the rules below restore those th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from harness.benchmarks import data, oracles
@@ -54,10 +54,10 @@ def task_from(record: data.JsonRecord) -> Task:
     )
 
 
-def restored(task_id: str, args: Args) -> tuple[Any, ...]:
-    """Return one argument list with the types that JSON could not carry. Raises when they do not fit."""
+def restored(task_id: str, inputs: Iterable[Args]) -> tuple[tuple[Any, ...], ...]:
+    """Return argument lists with the types that JSON could not carry. Raises when they do not fit."""
     rule = RESTORE.get(task_id)
-    return tuple(rule(args)) if rule else tuple(args)
+    return tuple(map(tuple, map(rule, inputs) if rule else inputs))  # of a hundred thousand lists
 
 
 def _load(name: str) -> Benchmark:
@@ -68,10 +68,10 @@ def _load(name: str) -> Benchmark:
 
 def _inputs(record: data.JsonRecord, key: str, task_id: str) -> tuple[tuple[Any, ...], ...]:
     inputs = record.fields.get(key) or []
-    if not isinstance(inputs, list) or not all(isinstance(args, list) for args in inputs):
+    if not isinstance(inputs, list) or not set(map(type, inputs)) <= {list}:
         raise record.error(f"{key!r} must be a list of argument lists")
     try:
-        return tuple(restored(task_id, args) for args in inputs)
+        return restored(task_id, inputs)
     except (TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise record.error(f"{key!r} does not fit {task_id}: {error}") from error
 

@@ -297,7 +297,7 @@ def test_plus_tasks_hold_inputs_tolerance_and_oracle(load: Callable[[str], Bench
     ],
 )
 def test_types_that_json_lacks_are_restored(number: int, args: list[Any], expected: tuple[Any, ...]) -> None:
-    found = restored(f"Mbpp/{number}", args)
+    (found,) = restored(f"Mbpp/{number}", [args])
     assert repr(found) == repr(expected)  # equality does not tell 1 from True, nor {} from an empty set
 
 
