@@ -71,10 +71,10 @@ def slowest_first(samples: Iterator[Sample], seconds: Callable[[Sample], float],
     Behind each that takes long comes a short one, since each worker is handed the next program while it runs one, and
     what waits there cannot go elsewhere. For samples that are at hand; those of a model would wait for each other.
     """
-    while some := list(itertools.islice(samples, _SORTED)):
-        some.sort(key=lambda sample: -seconds(sample))
-        number = sum(seconds(sample) > _LONG_SECONDS for sample in some)
-        long, short = some[:number], some[number:]
+    while some := [(seconds(sample), sample) for sample in itertools.islice(samples, _SORTED)]:
+        some.sort(key=lambda one: -one[0])
+        long = [sample for each, sample in some if each > _LONG_SECONDS]
+        short = [sample for each, sample in some if each <= _LONG_SECONDS]
         while long:
             yield from long[:workers]
             yield from (short.pop() for _ in long[:workers] if short)

@@ -16,6 +16,7 @@ _SEQUENCES = frozenset({list, tuple})
 _WHOLE = frozenset({int, str})
 _SIZED = _SEQUENCES | {str}
 _BITS_OF_A_DIGIT = 3.33
+_PIECE = 1 << 15  # characters
 
 
 def digest(value: Any) -> str:
@@ -24,6 +25,8 @@ def digest(value: Any) -> str:
     Marshal serves as a canonical form that is only ever hashed and never read back; a value that it does not know is
     hashed by its JSON text. Values that are equal but of other types (1 and 1.0) have other digests.
     """
+    if type(value) is str:
+        return _digest_of_text(value)
     parts = value if type(value) in (list, tuple) else (value,)
     found = hashlib.sha256(f"{type(value).__name__} {len(parts)}".encode())
     for start in range(0, len(parts), 1000):
@@ -32,6 +35,14 @@ def digest(value: Any) -> str:
             found.update(marshal.dumps(some, 2))
         except ValueError:
             found.update(encode_text(some).encode())
+    return found.hexdigest()
+
+
+def _digest_of_text(value: str) -> str:
+    """Return a text's digest, of a piece at a time: a copy of all of it would want new memory for every value."""
+    found = hashlib.sha256(f"text {len(value)} ".encode())
+    for start in range(0, len(value), _PIECE):
+        found.update(value[start : start + _PIECE].encode("utf-8", "surrogatepass"))
     return found.hexdigest()
 
 

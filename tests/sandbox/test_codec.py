@@ -21,6 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sandbox import CodecError, Decoder, Encoder, Opaque, dumps, loads
+from sandbox.guest import digests
 from sandbox.guest.codec import MAX_DEPTH, MAX_NODES, MAX_TEXT, TooLarge, encode_text
 from sandbox.guest.digests import digest, digest_of_flat, is_flat, is_longer
 
@@ -420,6 +421,24 @@ def test_no_two_lists_of_texts_have_one_digest() -> None:
     assert None not in found
     assert len(set(found)) == len(some)
     assert digest_of_flat([("a", "b")] * 3000) == digest_of_flat([tuple("ab") for _ in range(3000)])
+
+
+def test_long_texts_have_one_digest_each_wherever_they_are_cut() -> None:
+    piece = digests._PIECE
+    some = [
+        "a" * piece,
+        "a" * (piece + 1),
+        "a" * (2 * piece),
+        "a" * piece + "b",
+        "b" + "a" * piece,
+        "",
+        "\ud800" * piece,
+    ]
+    some += ["\U0001f40d" * (piece + 1), "\ud83d\udc0d" * (piece + 1)]  # a pair of surrogates is no snake
+    assert len({digest(value) for value in some}) == len(some)
+    for value in some:
+        assert digest(value) == digest("".join(list(value))) == digest_of_flat(value)
+    assert digest("a") != digest(["a"]) != digest(("a",))
 
 
 def test_items_of_lists_in_a_list_make_it_long() -> None:
