@@ -61,8 +61,8 @@ def retrieval(recipe: str | None, config: Path | None, changes: tuple[str, ...],
     """Train descriptions to find the functions that they describe. Started again it goes on where it was.
 
     \b
-    harness distill encoder retrieval --recipe cpu --out finder
-    harness distill encoder retrieval --recipe cpu --set exits.only=2 --out finder-2
+    harness distill encoder retrieval --recipe parts --out finder
+    harness distill encoder retrieval --recipe parts --set exits.only=2 --out finder-2
     """
     from distill.config import chosen
     from distill.encoder_settings import TuneRetrieval
