@@ -34,7 +34,7 @@ def translate(source: str, language: str, model: str, out: Path, **options: Any)
 
     \b
     harness distill translate ladder --to JavaScript --model org/teacher --out translations
-    harness distill encoder retrieval --recipe parts --set 'data.sources=[stdlib, translations/pairs.jsonl]' --out finder
+    harness distill encoder retrieval --recipe parts --set 'data.sources=[stdlib,translations/pairs.jsonl]' --out finder
     """
     from distill.round_trip import PAIRS, RoundTripConfig
     from distill.round_trip import translate as run
