@@ -2,11 +2,12 @@
 
     python -m benchmarks.encoders --out runs/encoders --seeds 3 --jobs 1
 
-For each seed: a start whose tokens were learnt as bags, and arms that all begin with it: all exits together (by depth,
-equal, with KL), each exit alone, and pretraining with and without contexts. Descriptions ask for functions and long
-beginnings of modules of packages that are never trained on. Writes encoders.json and encoders.md to the folder. Killed
-and started again it goes on; seeds can be added later. Ends with 1 when a seed failed: its log says why. Needs
-code-harness[retrieval].
+For each seed: a start whose tokens were learnt as bags, and arms that all begin with it: all exits together (by
+depth, equal, with KL), each exit alone, and pretraining with and without contexts. In the world `library`
+descriptions ask for functions, and for long beginnings of modules, of packages that are never trained on
+(`benchmarks.encoder_sets`); in `steps` for programs that differ in the order of their steps alone
+(`benchmarks.encoder_steps`). Writes encoders.json and encoders.md to the folder. Killed and started again it goes on;
+seeds can be added later. Ends with 1 when a seed failed: its log says why. Needs code-harness[retrieval].
 """
 
 from __future__ import annotations
