@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -11,7 +12,7 @@ from distill.encoder_objectives import ExitSettings
 from distill.encoder_settings import BYTES, PARTS
 
 LIBRARY, STEPS = "library", "steps"
-START = "start"
+START, MODULES = "start", "modules"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +106,12 @@ def arms_of(plan: Plan) -> dict[str, Arm]:
         "joint-equal": Arm(group=2, learnt="all exits, each loss weighs 1", exits=ExitSettings(weights="equal")),
         "joint-kl": Arm(group=2, learnt="as joint, inner exits pulled to the last by KL", divergence=1.0),
     }
+
+
+def asked_for(plan: Plan, arm: Arm | None, sets: Iterable[str]) -> list[str]:
+    """Return the sets that an arm, or the start (None), is asked for; what trained on modules last, for them alone."""
+    reads = arm is not None and arm.reads_modules
+    return [name for name in sets if (reads if name == MODULES else not (reads and plan.module_steps))]
 
 
 def single(exit_layer: int) -> str:

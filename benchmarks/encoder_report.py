@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.encoder_records import START, Plan, Scores, arms_of, single
+from benchmarks.encoder_records import START, Plan, Scores, arms_of, asked_for, single
 from benchmarks.encoder_sets import LEXICAL, Ranked
 from benchmarks.seeds import PLAN
 from distill.over_seeds import Mean, Paired, difference_in_words, markdown_table, mean_in_words, mean_of, paired
@@ -55,7 +55,8 @@ def rows_of(arms: Mapping[str, Mapping[int, Scores]], plan: Plan) -> ByArm:
     for arm, some in arms.items():
         only = ways[arm].exits.only if arm in ways else None
         for seed, scores in some.items():
-            for one, sets in scores.exits.items():
+            for one, every in scores.exits.items():
+                sets = {name: every[name] for name in asked_for(plan, ways.get(arm), every)}
                 if only in (None, one):
                     found.setdefault(arm if only is None else SINGLE, {}).setdefault(seed, {})[one] = sets
                 if arm == single(plan.exits[-1]):

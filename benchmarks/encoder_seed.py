@@ -2,8 +2,9 @@
 
     python -m benchmarks.encoder_seed --out runs/encoders --seed 1
 
-The start is an encoder whose tokens were learnt as bags; its layers are random. Arms see the same batches in the same
-order, for as many steps.
+The start is an encoder whose tokens were learnt as bags; its layers are random. Arms see the same batches of pairs in
+the same order, for as many steps. Some are pretrained before, or trained on modules behind, and then asked for these
+alone.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from benchmarks.encoder_records import START, STEPS, Arm, Plan, Scores, arms_of
+from benchmarks.encoder_records import MODULES, START, STEPS, Arm, Plan, Scores, arms_of, asked_for
 from benchmarks.encoder_sets import Data, Ranked, library_data, prepared, ranked
 from benchmarks.encoder_steps import ordered_data
 from distill.code_data import Snippet
@@ -41,7 +42,6 @@ from distill.training import TrainResult, train
 from harness import write_whole
 
 HEADS = 4
-MODULES = "modules"
 
 
 def main() -> None:
@@ -186,9 +186,8 @@ class OneSeed:
         exits = self._plan.exits
         found: dict[int, dict[str, Ranked]] = {one: {} for one in exits}
         only = arm.exits.only if arm is not None else None
-        for name, one in self._data.sets.items():
-            if name == MODULES and not (arm is not None and arm.reads_modules):
-                continue
+        for name in asked_for(self._plan, arm, self._data.sets):
+            one = self._data.sets[name]
             longest = self._plan.module_length if name == MODULES else self._plan.measured_length
             queries, documents = (
                 embeddings(model, tokenizer, texts, longest, only) for texts in (one.queries, one.documents)
@@ -206,10 +205,12 @@ class Group:
 
     @property
     def tokens(self) -> tuple[int, ...]:
+        """All tokens of all pairs."""
         return tuple(chain.from_iterable(one.tokens for one in self.pairs))
 
     @property
     def length(self) -> int:
+        """How many tokens the longest side of a pair has."""
         return max(one.length for one in self.pairs)
 
 
@@ -217,6 +218,7 @@ class GroupedContrast(Contrast):
     """The contrast of all pairs of a batch's groups."""
 
     def collate(self, examples: Sequence[Any], pad: int) -> dict[str, Any]:
+        """Return the batch of all pairs."""
         return super().collate([pair for group in examples for pair in group.pairs], pad)
 
 

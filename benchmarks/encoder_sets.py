@@ -1,7 +1,8 @@
 """What `python -m benchmarks.encoders` trains on and asks for, and what BM25 and counts of tokens make of the same.
 
-Training code is that of `harness distill encoder`: the standard library and what is installed, without the packages
-that are held out, their near duplicates, and whatever has one of their descriptions. Three sets are asked for:
+Here are the data of the world `library`; those of `steps` are in `benchmarks.encoder_steps`. Training code is that of
+`harness distill encoder`: the standard library and what is installed, without the packages that are held out, their
+near duplicates, and whatever has one of their descriptions. Three sets are asked for:
 
 - `held-out`: the benchmark `retrieval`'s own functions of the standard library, with all of their descriptions;
 - `packages`: functions of packages that are never trained on (`Split.DEV`), which settings may be chosen by;
@@ -156,10 +157,13 @@ def _beginning(tree: ast.Module) -> tuple[list[str], str]:
 
 
 def ranked(scores: np.ndarray, right: Sequence[int]) -> Ranked:
-    """Return what scores, queries x documents, come to; what is equally near ranks before the right one."""
-    ranks = (scores >= scores[np.arange(len(right)), list(right)][:, None]).sum(1)
-    first, ten = (float((ranks <= most).mean()) for most in RECALLS)
-    return Ranked(mrr=float((1 / ranks).mean()), recall_at_1=first, recall_at_10=ten)
+    """Return what scores, queries x documents, come to on average over all orders of what is equally near."""
+    own = scores[np.arange(len(right)), list(right)][:, None]
+    before, alike = (scores > own).sum(1), (scores == own).sum(1)
+    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, scores.shape[1] + 1))])
+    first, ten = (float(np.clip((most - before) / alike, 0, 1).mean()) for most in RECALLS)
+    mrr = ((harmonic[before + alike] - harmonic[before]) / alike).mean()
+    return Ranked(mrr=float(mrr), recall_at_1=first, recall_at_10=ten)
 
 
 def lexical(out: Path, data: Data) -> dict[str, dict[str, Ranked]]:

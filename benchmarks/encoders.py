@@ -40,7 +40,7 @@ def main() -> None:
     ended_well: list[bool] = []
     if not args.report:
         plan = PLANS[args.world]
-        plan = msgspec.structs.replace(plan, steps=args.steps or plan.steps)
+        plan = msgspec.structs.replace(plan, steps=plan.steps if args.steps is None else args.steps)
         see_that_the_plan_is_the_same(out, plan)
         lexical(out, data_of(out, plan))
         ways = arms_of(plan)

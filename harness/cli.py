@@ -8,7 +8,6 @@ cannot tell (`--strict`), 130 interrupted (Ctrl-C or SIGTERM).
 from __future__ import annotations
 
 import errno
-import gc
 import logging
 import sys
 from importlib.metadata import entry_points
@@ -26,8 +25,6 @@ from harness.selftest_command import selftest_command
 from harness.tiers_command import tiers_command
 
 EXIT_USAGE, EXIT_INVALID = 2, 3
-# Between two looks for garbage. Python's 700 make it look at EvalPlus's inputs over and over while they are read.
-_ALLOCATIONS = 50_000
 # Errors of the operating system that no request and no code of ours can be to blame for.
 _MACHINE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
@@ -173,7 +170,6 @@ def eval_command(**options: Any) -> None:
     Run the same command again to go on where a run was stopped. Samples can be written on one machine and judged on
     another: `--generate-only` there, `--samples RUN` here.
     """
-    gc.set_threshold(_ALLOCATIONS)
     from harness.commands import (
         eval_config,
         judging_options,

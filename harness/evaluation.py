@@ -5,6 +5,7 @@ A verdict is on disk before the next is counted, and what the run folder holds i
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -148,7 +149,8 @@ def opened(config: EvalConfig) -> Iterator[list[Asked]]:
     """Open everything that can be wrong with a request, before any work and without a sandbox. Raises UsageError."""
     if config.cache is not None:
         own_file(config.cache)
-    benchmarks = [_benchmark(config, name) for name in config.tasks]
+    with _no_look_for_garbage():
+        benchmarks = [_benchmark(config, name) for name in config.tasks]
     with closing(OpenModels(config.options)) as models:
         sources = [_source(config, benchmark, models) for benchmark in benchmarks]
         asked = [
@@ -165,6 +167,18 @@ def opened(config: EvalConfig) -> Iterator[list[Asked]]:
                 run = resolve(config, one.benchmark, one.source, one.plan)
                 see_that_it_is_the_same(config.repeats, run, one.benchmark)
         yield asked
+
+
+@contextmanager
+def _no_look_for_garbage() -> Iterator[None]:
+    """Keep Python from looking at EvalPlus's hundred thousand inputs over and over while they are read."""
+    looked = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if looked:
+            gc.enable()
 
 
 def _benchmark(config: EvalConfig, name: str) -> Benchmark:

@@ -18,7 +18,7 @@ if os.environ.get("HARNESS_CI") != "1":  # there, a missing package is a failure
 import msgspec
 import numpy as np
 
-from benchmarks import encoders
+from benchmarks import encoder_seed, encoders
 from benchmarks.encoder_records import PLANS, STEPS, Plan, Scores, arms_of
 from benchmarks.encoder_report import write_report
 from benchmarks.encoder_seed import Group, GroupedContrast, OneSeed, embeddings
@@ -27,6 +27,7 @@ from benchmarks.encoder_steps import GROUP, ordered_data
 from distill.code_data import Snippet
 from distill.encoder import load_encoder
 from distill.encoder_objectives import ContrastSettings, ExitSettings, PairedRows
+from distill.training import train
 from tests.distill.made_encoders import TEXTS, small_encoder
 
 pytestmark = pytest.mark.hf
@@ -36,9 +37,15 @@ EXITS = PLANS["library"].exits
 CODE = ("def read(lines): return all(lines)", "def write(data): return data", "def close(door): door.shut()")
 
 
-def test_what_ranks_as_high_as_the_right_one_ranks_before_it() -> None:
+def test_what_is_as_near_as_the_right_one_stands_before_or_behind_it_by_chance() -> None:
     scores = np.array([[0.9, 0.1, 0.1], [0.5, 0.5, 0.4], [0.9, 0.8, 0.7]])
-    assert ranked(scores, (0, 0, 2)) == Ranked(mrr=(1 + 1 / 2 + 1 / 3) / 3, recall_at_1=1 / 3, recall_at_10=1.0)
+    found = ranked(scores, (0, 0, 2))
+    assert found.mrr == pytest.approx((1 + (1 + 1 / 2) / 2 + 1 / 3) / 3)
+    assert (found.recall_at_1, found.recall_at_10) == (pytest.approx((1 + 1 / 2) / 3), 1.0)
+    tied = np.array([[1.0] + [0.5] * 12])  # one before, then twelve places for the right one, nine of them among ten
+    found = ranked(tied, (4,))
+    assert (found.recall_at_1, found.recall_at_10) == (0.0, 9 / 12)
+    assert found.mrr == pytest.approx(sum(1 / rank for rank in range(2, 14)) / 12)
 
 
 def test_long_documents_are_whole_statements_without_words_and_asked_for_by_their_own_functions() -> None:
@@ -217,7 +224,7 @@ def test_a_batch_of_groups_is_one_of_their_pairs() -> None:
 
 
 @pytest.mark.slow
-def test_a_world_of_orders_is_played_and_told_by_exit(tmp_path: Path) -> None:
+def test_a_world_of_orders_is_played_and_told_by_exit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = msgspec.structs.replace(
         PLANS[STEPS],
         pairs=64,
@@ -231,12 +238,33 @@ def test_a_world_of_orders_is_played_and_told_by_exit(tmp_path: Path) -> None:
         module_steps=3,
         batch_size=8,
     )
+    learnt: list[tuple[Any, Any]] = []
+
+    def noting(model: Any, rows: Any, stages: Any, settings: Any, *others: Any) -> Any:
+        learnt.append((rows, settings))
+        return train(model, rows, stages, settings, *others)
+
+    monkeypatch.setattr(encoder_seed, "train", noting)
+    through: list[int | None] = []
+
+    def embedding(*asked: Any) -> Any:
+        through.append(asked[-1])
+        return embeddings(*asked)
+
+    monkeypatch.setattr(encoder_seed, "embeddings", embedding)
     seed = OneSeed(tmp_path / "1", 1, plan, ordered_data(plan.pairs, plan.queries))
     seed.play("start")
     for arm, steps in (("single-2", 2), ("joint-kl", 2), ("joint-modules", 5), ("joint-mlm-context", 7)):
         played = seed.play(arm)
         assert (played.steps, set(played.exits)) == (steps, {1, 2, 4, 6})
-        assert ("modules" in played.exits[6]) == (steps > 2)
+        assert set(played.exits[6]) == ({"modules"} if steps > 2 else {"steps"})
+    for rows, settings in learnt:
+        if isinstance(rows[0], Group):
+            assert settings.batch_size == 8 // GROUP
+            assert all(len({one.query for one in row.pairs}) == GROUP for row in rows)
+            assert all(len({tuple(sorted(one.code)) for one in row.pairs}) == 1 for row in rows)
+    assert sum(isinstance(rows[0], Group) for rows, _ in learnt) == 6
+    assert through == [None, None, 2, 2, *[None] * 6]
 
 
 def test_a_process_that_failed_is_said_behind_the_tables(
