@@ -6,6 +6,7 @@ import cmath
 import contextlib
 import datetime
 import enum
+import hashlib
 import json
 import math
 import random
@@ -20,6 +21,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from harness import expected
 from sandbox import CodecError, Decoder, Encoder, Opaque, dumps, loads
 from sandbox.guest import digests
 from sandbox.guest.codec import MAX_DEPTH, MAX_NODES, MAX_TEXT, TooLarge, encode_text
@@ -439,6 +441,15 @@ def test_long_texts_have_one_digest_each_wherever_they_are_cut() -> None:
     for value in some:
         assert digest(value) == digest("".join(list(value))) == digest_of_flat(value)
     assert digest("a") != digest(["a"]) != digest(("a",))
+
+
+def test_digests_are_those_of_the_expected_values_that_are_kept() -> None:
+    some: list[Any] = ["a" * 40_000, "\ud800", 2**70, [1, 2.5, None], ([1, 2], ["a"]), [("a", "b"), ("c",)], {1: {2}}]
+    found = "".join(digest_of_flat(value) or digest(value) for value in some)
+    here = hashlib.sha256(found.encode()).hexdigest()[:16]
+    assert (here, expected._FORMAT) == ("a17ebf75b33425a8", "5"), (
+        "raise harness.expected._FORMAT, so that kept values are not used"
+    )
 
 
 def test_items_of_lists_in_a_list_make_it_long() -> None:
