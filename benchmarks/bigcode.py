@@ -7,6 +7,7 @@ task `humaneval` scores by (`bigcode_eval/tasks/custom_metrics/code_eval.py`), a
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 from harness.benchmarks import load_benchmark
 from harness.records import CheckTests
 
+METRIC = "custom_metrics/code_eval.py"
+
 
 def main() -> None:
     """Grade, and print one line."""
@@ -24,10 +27,12 @@ def main() -> None:
     parser.add_argument("samples", type=Path)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    sys.path.insert(0, str(options.checkout / "bigcode_eval" / "tasks"))  # the metric alone: the rest wants a model
+    tasks = options.checkout / "bigcode_eval" / "tasks"
+    if not (tasks / METRIC).is_file():
+        parser.error(f"{tasks / METRIC} is missing: give a checkout of bigcode-evaluation-harness")
+    sys.path.insert(0, str(tasks))  # the metric alone: the rest wants a model
     os.environ["HF_ALLOW_CODE_EVAL"] = "1"
-    from custom_metrics.code_eval import compute_code_eval  # type: ignore[import-not-found]
-
+    metric = importlib.import_module("custom_metrics.code_eval")
     completions: dict[str, list[str]] = defaultdict(list)
     for line in options.samples.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
@@ -37,7 +42,9 @@ def main() -> None:
         if task.task_id in completions and isinstance(task.tests, CheckTests):
             predictions.append([task.prompt + one for one in completions[task.task_id]])
             references.append(task.tests.source)
-    _, results = compute_code_eval(references=references, predictions=predictions, k=[1], num_workers=options.workers)
+    _, results = metric.compute_code_eval(
+        references=references, predictions=predictions, k=[1], num_workers=options.workers
+    )
     passed = sum(one["passed"] for found in results.values() for _, one in found)
     print(f"{passed} of {sum(map(len, predictions))} passed")
 

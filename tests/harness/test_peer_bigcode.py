@@ -21,7 +21,7 @@ def compute_code_eval(predictions, references, k, num_workers):
             try:
                 exec(program + "\\n" + test, {})
                 passed = True
-            except Exception:
+            except AssertionError:
                 passed = False
             results.setdefault(place, []).append((number, {"passed": passed}))
     return {}, results
@@ -37,6 +37,17 @@ def test_right_programs_pass_and_others_do_not(tmp_path: Path) -> None:
     rows += [{"task_id": tasks[0].task_id, "completion": "    return None\n"}] * 2
     samples = tmp_path / "samples.jsonl"
     samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = [sys.executable, "-m", "benchmarks.bigcode", str(tmp_path), str(samples), "--workers", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = graded(tmp_path, samples)
     assert (done.stdout, done.returncode) == ("5 of 7 passed\n", 0), done.stderr
+
+
+def test_a_folder_that_is_no_checkout_is_named(tmp_path: Path) -> None:
+    done = graded(tmp_path / "nothing", tmp_path / "samples.jsonl")
+    assert done.returncode == 2
+    assert "code_eval.py is missing: give a checkout" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def graded(checkout: Path, samples: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.bigcode", str(checkout), str(samples), "--workers", "3"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
