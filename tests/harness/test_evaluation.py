@@ -5,6 +5,7 @@ Runs that are killed are the real command in a process of its own, judged in rea
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from collections.abc import Callable
@@ -223,6 +224,21 @@ def test_a_sandbox_that_cannot_be_had_is_said_behind_what_the_user_can_mend(
     monkeypatch.setattr(evaluation, "load_benchmark", load)
     with pytest.raises(UsageError if damaged else SandboxUnavailable):
         evaluate(EvalConfig(model="canonical", tasks=("humaneval+",), out=tmp_path / "run"))
+
+
+def test_garbage_is_not_looked_for_while_tasks_are_read_and_is_afterwards(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    looked: list[bool] = []
+
+    def load(name: str) -> Benchmark:
+        looked.append(gc.isenabled())
+        raise UsageError(f"{name} is damaged")
+
+    monkeypatch.setattr(evaluation, "load_benchmark", load)
+    with pytest.raises(UsageError, match="damaged"):
+        evaluate(EvalConfig(model="canonical", tasks=("humaneval",), out=tmp_path / "run"))
+    assert (looked, gc.isenabled()) == ([False], True)
 
 
 def test_every_benchmark_is_checked_before_any_is_judged(tmp_path: Path) -> None:

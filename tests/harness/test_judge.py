@@ -982,6 +982,21 @@ def test_another_reference_or_input_has_other_expected_values() -> None:
         assert len(sandbox.started) == before + 2
 
 
+def test_the_key_of_expected_values_is_made_once_for_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def text(task: Task) -> bytes:
+        asked.append(task.task_id)
+        return b""
+
+    monkeypatch.setattr("harness.expected._inputs_text", text)
+    judge = Judge(FakeSandbox([]), SHORT)
+    other = replace(CALLED, task_id="Other/0")
+    for task in (CALLED, other, CALLED):
+        judge.seconds(task)
+    assert asked == [CALLED.task_id, "Other/0"]
+
+
 def test_one_judge_serves_several_threads(cell: Sandbox) -> None:
     judge = Judge(cell, SHORT)
     programs = [CHECKED.reference, "def add(x, y):\n    return 3\n"] * 8

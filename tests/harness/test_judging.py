@@ -201,6 +201,17 @@ def test_what_takes_longest_is_begun_first_and_the_rest_keeps_its_order() -> Non
     assert "".join(f"{one.program}{one.sample_index}" for one in ordered) == "b1b3c2c5a0a4"
 
 
+def test_how_long_a_sample_takes_is_asked_once() -> None:
+    asked: list[str] = []
+
+    def seconds(one: Sample) -> float:
+        asked.append(one.program)
+        return 1.0
+
+    assert len(list(slowest_first((sample(program, 0) for program in "abc"), seconds))) == 3
+    assert asked == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(("workers", "order"), [(1, "LaMbNced"), (2, "LMabNced"), (4, "LMNabced")])
 def test_behind_what_takes_long_waits_what_does_not(workers: int, order: str) -> None:
     """Each worker has one that runs and one that waits for it, and that one cannot go to a worker who is free."""
